@@ -1,0 +1,115 @@
+//! Judges `catalog.json` and renders it as a static table.
+//!
+//! A pure function of that one file: same catalog, same table, byte for byte. Whatever a table may
+//! not hold becomes a cargo error of one line, `catalog.json:LINE:COLUMN: message`.
+
+// The rooms that the schema stands on are compiled into this script too: the build and the
+// runtime judge a catalog with the same code. Not all of it is used on each side.
+#[allow(dead_code, unused_imports, unreachable_pub)]
+#[path = "src/base/mod.rs"]
+mod base;
+#[allow(dead_code, unused_imports, unreachable_pub)]
+#[path = "src/error/mod.rs"]
+mod error;
+#[allow(dead_code, unused_imports, unreachable_pub)]
+#[path = "src/catalog/schema.rs"]
+mod schema;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use askama::Template;
+
+use schema::{Address, Catalog, Image, Kind, Pin, Retention, Rules, SourceType, Trust};
+
+/// `templates/table.rs.txt` says what the table looks like. Nothing is escaped by askama: text goes
+/// in as Rust literals made by `literal`.
+#[derive(Template)]
+#[template(path = "table.rs.txt", escape = "none")]
+struct Table<'a> {
+    catalog: &'a Catalog,
+}
+
+fn main() -> ExitCode {
+    println!("cargo::rerun-if-changed={CATALOG}");
+    println!("cargo::rerun-if-changed=templates/table.rs.txt");
+    match render() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("cargo::error={message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn render() -> Result<(), String> {
+    let text = std::fs::read_to_string(CATALOG).map_err(|e| format!("{CATALOG}: {e}"))?;
+    let catalog =
+        Catalog::parse(&text, Rules::Embedded).map_err(|fault| format!("{CATALOG}:{fault}"))?;
+    let table = Table { catalog: &catalog };
+    let table = table.render().map_err(|e| format!("{CATALOG}: {e}"))?;
+    let folder = std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
+    let path = PathBuf::from(folder).join("table.rs");
+    std::fs::write(&path, table).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Any text as a Rust literal: quotes, backslashes and control characters cannot end it early.
+fn literal(text: &impl ToString) -> String {
+    format!("{:?}", text.to_string())
+}
+
+fn optional(text: Option<&impl ToString>) -> String {
+    text.map_or_else(
+        || "None".to_owned(),
+        |text| format!("Some(B({}))", literal(text)),
+    )
+}
+
+fn retention(it: Retention) -> String {
+    format!("Retention::{it:?}")
+}
+
+fn kind(it: Kind) -> String {
+    format!("Kind::{it:?}")
+}
+
+fn source_type(it: SourceType) -> String {
+    format!("SourceType::{it:?}")
+}
+
+fn trust(it: Option<Trust>) -> String {
+    it.map_or_else(|| "None".to_owned(), |it| format!("Some(Trust::{it:?})"))
+}
+
+fn arches(image: &Image) -> String {
+    let names: Vec<_> = image.arches.iter().map(|arch| format!("A::{}", arch.variant())).collect();
+    names.join(", ")
+}
+
+fn address(pin: &Pin) -> String {
+    match &pin.address {
+        Address::Url(url) => format!("Address::Url(U({}))", literal(url)),
+        Address::Repository(name) => format!("Address::Repository(B({}))", literal(name)),
+    }
+}
+
+fn hash(pin: &Pin) -> String {
+    let bytes: Vec<_> = pin.sha256.as_bytes().iter().map(u8::to_string).collect();
+    format!("[{}]", bytes.join(","))
+}
+
+fn size(pin: &Pin) -> String {
+    pin.size.map_or_else(|| "None".to_owned(), |size| format!("Some({size})"))
+}
+
+fn date(pin: &Pin) -> String {
+    pin.bumped_at.map_or_else(
+        || "None".to_owned(),
+        |date| {
+            let (year, month, day) = date.parts();
+            format!("Some(D({year}, {month}, {day}))")
+        },
+    )
+}
+
+const CATALOG: &str = "catalog.json";

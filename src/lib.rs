@@ -1,0 +1,22 @@
+//! Cargo.lock for operating-system images: a pinned name becomes verified bytes.
+//!
+//! A catalog of dated upstream snapshots (URL, SHA-256, size) is compiled into a static table.
+//! A small blocking runtime turns a name into a verified path in a cache: from upstream, from
+//! mirrors, from a file; the hash decides, a URL is only a hint.
+//!
+//! The library prints nothing and reads no environment variable. `ARCHITECTURE.md` has the map of
+//! the rooms.
+
+pub mod base;
+pub mod catalog;
+pub mod error;
+pub mod event;
+#[cfg(feature = "fetch")]
+pub mod io;
+#[cfg(feature = "fetch")]
+#[doc(hidden)]
+pub mod sys;
+
+pub use base::{Arch, Digest, ImageName, Snapshot, Url};
+pub use catalog::Catalog;
+pub use error::{Error, Kind, Result};

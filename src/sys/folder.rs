@@ -1,0 +1,91 @@
+//! Directories: who may write in them, how much fits, what is in them.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+/// Creates a directory and its parents, mode 0700 whatever the umask. That it exists is fine.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Why a directory must not be trusted: somebody else may put files in it.
+///
+/// `Ok(None)` if it is fine or does not exist. Root is trusted with everything; a sticky
+/// directory (`/tmp`) keeps others from replacing what is ours.
+pub fn check_private(path: &Path) -> io::Result<Option<String>> {
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let me = rustix::process::geteuid().as_raw();
+    Ok(if !meta.is_dir() {
+        Some("it is not a directory".to_owned())
+    } else if meta.uid() != me && meta.uid() != 0 {
+        Some(format!("it belongs to user {}, and you are user {me}", meta.uid()))
+    } else if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {
+        Some(format!(
+            "others may write to it (mode {:04o}); chmod go-w makes it private",
+            meta.mode() & 0o7777
+        ))
+    } else {
+        None
+    })
+}
+
+/// Bytes that we may still write on the file system of an existing path.
+pub fn available_space(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether an error means that we may read here but not write.
+pub fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// What is special about an error of a whole file system, in words for a message.
+pub fn mount_error(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Some("the disk is full"),
+        io::ErrorKind::QuotaExceeded => Some("the disk quota is used up"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only"),
+        _ => None,
+    }
+}
+
+/// Whether anything has this name; a dangling symbolic link counts.
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// The names in a directory, sorted; none if it does not exist. Names that are not UTF-8 are not
+/// ours and are left out.
+pub fn names(path: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes a directory with everything in it; that it is not there is fine.
+pub fn clear_away(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

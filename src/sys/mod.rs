@@ -1,0 +1,23 @@
+//! The sharp edges of the operating system, each in one place.
+//!
+//! Renames, locks, links, reflinks, ownership, free space: what can go wrong halfway, differs
+//! between file systems, or must be followed by an `fsync` to mean anything. The rest of the
+//! crate does not call these directly (clippy.toml says so), so that the order of
+//! "write, sync, rename, sync the directory" is written down once.
+
+mod clock;
+mod folder;
+mod lock;
+mod place;
+mod regular;
+
+pub use self::clock::{jitter, now};
+pub use self::folder::{
+    available_space, check_private, clear_away, create_private, exists, is_read_only, mount_error, names,
+};
+pub use self::lock::{FileLock, Locked};
+pub use self::place::{
+    copy_or_reflink, link, rename_noreplace, rename_over, remove_file_if_any, sync_folder,
+    unique_suffix, write_durably,
+};
+pub use self::regular::{Stamp, create_exclusive, open_append, open_regular, seal};

@@ -1,0 +1,77 @@
+//! Regular files, opened so that a link, FIFO or device in their place is an error and not a
+//! surprise.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// What a cheap look at a file tells: enough to notice that it was touched since it was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, whole seconds since 1970.
+    pub mtime: i64,
+    /// Modification time, nanoseconds within the second.
+    pub mtime_nanos: i64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+impl Stamp {
+    /// Looks at an open file.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            size: meta.len(),
+            mtime: meta.mtime(),
+            mtime_nanos: meta.mtime_nsec(),
+            inode: meta.ino(),
+        })
+    }
+}
+
+/// Opens a regular file for reading. A symbolic link is not followed; anything but a regular
+/// file is an error, and a FIFO does not make us wait.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    check(open(OpenOptions::new().read(true), path)?)
+}
+
+/// Opens or creates a file of ours, mode 0600, for reading and writing where it ends.
+pub fn open_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    check(open(
+        options.read(true).write(true).create(true).truncate(false).mode(0o600),
+        path,
+    )?)
+}
+
+/// Creates a file that did not exist, mode 0600.
+pub fn create_exclusive(path: &Path) -> io::Result<File> {
+    open(
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600),
+        path,
+    )
+}
+
+/// Makes a finished file read-only for everyone who may enter its directory, and durable.
+pub fn seal(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o444))?;
+    file.sync_all()
+}
+
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    options.custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+fn check(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
+}
