@@ -14,6 +14,8 @@ pub mod event;
 #[cfg(feature = "fetch")]
 pub mod io;
 #[cfg(feature = "fetch")]
+pub mod net;
+#[cfg(feature = "fetch")]
 #[doc(hidden)]
 pub mod sys;
 

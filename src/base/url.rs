@@ -136,7 +136,11 @@ impl Url {
         if url.scheme() == Scheme::File {
             return Err(malformed(reference, "a redirect to a file"));
         }
-        Ok(url)
+        // Nobody's redirect makes us send a password.
+        Ok(Self {
+            userinfo: None,
+            ..url
+        })
     }
 
     fn after_scheme(&self) -> &str {

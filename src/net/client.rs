@@ -1,0 +1,192 @@
+//! The client: one request after the other, redirects included.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use ureq::Agent;
+use ureq::http::{HeaderMap, header};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::{Config, ContentRange, Failure, Response, RetryAfter, authorization, local};
+use crate::base::{Scheme, Url};
+use crate::error::{Error, Kind};
+use crate::io::PacedReader;
+
+/// From where on a file is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Offset of the first byte that is wanted; more than 0.
+    pub start: u64,
+    /// The validator of the bytes that are kept: a server whose file has changed since sends all
+    /// of it.
+    pub if_range: Option<String>,
+}
+
+/// Asks servers and files for bytes. Cheap to make: the TLS settings, connections and so on come
+/// with the first request.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    roots: Option<RootCerts>,
+    /// One agent per proxy; the empty name is no proxy.
+    agents: Mutex<BTreeMap<String, Agent>>,
+}
+
+impl Client {
+    /// A client with these settings.
+    ///
+    /// # Errors
+    /// [`Kind::Local`] if there is no certificate in `config.ca`.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let roots = config.ca.as_deref().map(read_roots).transpose()?;
+        Ok(Self {
+            config,
+            roots,
+            agents: Mutex::default(),
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Asks for a file, or for what of it comes after an offset.
+    ///
+    /// # Errors
+    /// A [`Failure`] if there is no response: not for a response with an unwelcome status.
+    pub fn get(&self, url: &Url, range: Option<&Range>) -> Result<Response, Failure> {
+        let authorization = authorization::basic(url);
+        let mut target = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            if target.scheme() == Scheme::File {
+                return local::open(&target, range);
+            }
+            // A password belongs to one host. Whoever is redirected to is somebody else.
+            let same_host =
+                target.scheme() == url.scheme() && target.authority() == url.authority();
+            let response = self.ask(&target, range, authorization.as_deref().filter(|_| same_host))?;
+            let (parts, body) = response.into_parts();
+            let status = parts.status.as_u16();
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                let body = body.into_with_config().limit(u64::MAX).reader();
+                let body = PacedReader::new(body, self.config.floor);
+                return Ok(read_headers(status, target, &parts.headers, Box::new(body)));
+            }
+            target = follow(&target, &parts.headers)?;
+        }
+        Err(Failure::pointless(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    fn ask(
+        &self,
+        url: &Url,
+        range: Option<&Range>,
+        authorization: Option<&str>,
+    ) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+        let agent = self.agent(self.config.proxies.of(url).unwrap_or_default())?;
+        let mut request = agent.get(url.as_str());
+        if let Some(Range { start, if_range }) = range {
+            request = request.header(header::RANGE, format!("bytes={start}-"));
+            if let Some(validator) = if_range {
+                request = request.header(header::IF_RANGE, validator);
+            }
+        }
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        request.call().map_err(|error| Failure::of(error, &self.config.timeouts))
+    }
+
+    fn agent(&self, proxy: &str) -> Result<Agent, Failure> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(proxy) {
+            return Ok(agent.clone());
+        }
+        let timeouts = &self.config.timeouts;
+        let through = (!proxy.is_empty())
+            .then(|| ureq::Proxy::new(proxy))
+            .transpose()
+            .map_err(|error| Failure::of(error, timeouts))?;
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("distro-fetch/", env!("CARGO_PKG_VERSION")))
+            // The bytes are hashed as they come: nothing may re-encode them.
+            .accept_encoding("identity")
+            .proxy(through)
+            .timeout_resolve(Some(timeouts.connect))
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_recv_response(Some(timeouts.first_byte))
+            .timeout_per_read(Some(timeouts.inactivity))
+            .timeout_per_write(Some(timeouts.inactivity));
+        if let Some(roots) = &self.roots {
+            config = config.tls_config(TlsConfig::builder().root_certs(roots.clone()).build());
+        }
+        let agent: Agent = config.build().into();
+        agents.insert(proxy.to_owned(), agent.clone());
+        Ok(agent)
+    }
+}
+
+fn follow(from: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
+    let location = text(headers, header::LOCATION)
+        .ok_or_else(|| Failure::pointless("a redirect without a Location"))?;
+    let to = from.join(&location).map_err(|error| {
+        Failure::pointless(format!("a redirect that cannot be followed: {}", error.message()))
+    })?;
+    if from.scheme() == Scheme::Https && to.scheme() != Scheme::Https {
+        return Err(Failure::pointless(format!(
+            "a redirect from https to http is refused: {to}"
+        )));
+    }
+    Ok(to)
+}
+
+fn read_headers(
+    status: u16,
+    url: Url,
+    headers: &HeaderMap,
+    body: Box<dyn std::io::Read + Send>,
+) -> Response {
+    let strong_etag = text(headers, header::ETAG).filter(|etag| etag.starts_with('"'));
+    Response {
+        status,
+        url,
+        length: text(headers, header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok()),
+        range: text(headers, header::CONTENT_RANGE).and_then(|text| ContentRange::parse(&text)),
+        validator: strong_etag.or_else(|| text(headers, header::LAST_MODIFIED)),
+        content_type: text(headers, header::CONTENT_TYPE).map(|text| {
+            let bare = text.split(';').next().unwrap_or_default();
+            bare.trim().to_ascii_lowercase()
+        }),
+        encoding: text(headers, header::CONTENT_ENCODING)
+            .map(|text| text.trim().to_ascii_lowercase())
+            .filter(|encoding| !encoding.is_empty() && encoding != "identity"),
+        retry_after: text(headers, header::RETRY_AFTER).and_then(|text| RetryAfter::parse(&text)),
+        body,
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn read_roots(pem: &[u8]) -> Result<RootCerts, Error> {
+    let bad = |why: String| Error::new(Kind::Local, format!("the CA file {why}"));
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item.map_err(|error| bad(format!("is not PEM: {error}")))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => {}
+        }
+    }
+    if certificates.is_empty() {
+        return Err(bad("has no certificate in it".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// As many as curl and browsers follow at least; more is a loop.
+const MAX_REDIRECTS: usize = 10;

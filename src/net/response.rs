@@ -1,0 +1,130 @@
+//! What a server said, as data.
+
+use std::fmt;
+use std::io::Read;
+use std::time::Duration;
+
+use crate::base::{Timestamp, Url, parse_http_date};
+
+/// A response whose body has not been read yet.
+pub struct Response {
+    /// HTTP status; files answer 200, 206 and 404 as well.
+    pub status: u16,
+    /// Where it came from in the end, after redirects.
+    pub url: Url,
+    /// `Content-Length`: bytes of this body.
+    pub length: Option<u64>,
+    /// `Content-Range` of a partial response.
+    pub range: Option<ContentRange>,
+    /// What to send as `If-Range` when this download is resumed: a strong `ETag`, or else
+    /// `Last-Modified`.
+    pub validator: Option<String>,
+    /// `Content-Type`, without parameters, lower case.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`, if it is one: bytes are never decoded on the way.
+    pub encoding: Option<String>,
+    /// `Retry-After`.
+    pub retry_after: Option<RetryAfter>,
+    /// The bytes.
+    pub body: Box<dyn Read + Send>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response {{ {} {} }}", self.status, self.url)
+    }
+}
+
+/// `Content-Range: bytes FIRST-LAST/TOTAL` (RFC 9110, section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Offset of the first byte of this body.
+    pub first: u64,
+    /// Offset of the last byte.
+    pub last: u64,
+    /// Size of the whole file, if the server knows.
+    pub total: Option<u64>,
+}
+
+impl ContentRange {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let rest = text.trim().strip_prefix("bytes ")?;
+        let (range, total) = rest.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let total = match total {
+            "*" => None,
+            total => Some(total.parse().ok()?),
+        };
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let sound = first <= last && total.is_none_or(|total: u64| last < total);
+        sound.then_some(Self { first, last, total })
+    }
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// In so many seconds.
+    Seconds(u64),
+    /// At this moment.
+    At(Timestamp),
+}
+
+impl RetryAfter {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            // More digits than fit mean "very long", not "at once".
+            return Some(Self::Seconds(text.parse().unwrap_or(u64::MAX)));
+        }
+        parse_http_date(text).map(|seconds| Self::At(Timestamp(seconds)))
+    }
+
+    /// How long to wait from `now` on, at most `cap`.
+    pub fn pause(self, now: Timestamp, cap: Duration) -> Duration {
+        let seconds = match self {
+            Self::Seconds(seconds) => seconds,
+            Self::At(then) => u64::try_from(then.0.saturating_sub(now.0)).unwrap_or(0),
+        };
+        Duration::from_secs(seconds).min(cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        let range = |first, last, total| Some(ContentRange { first, last, total });
+        for (text, expect) in [
+            ("bytes 5-9/10", range(5, 9, Some(10))),
+            ("bytes 5-9/*", range(5, 9, None)),
+            ("bytes 9-5/10", None),
+            ("bytes 5-10/10", None),
+            ("bytes */10", None),
+            ("5-9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(ContentRange::parse(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_capped_and_garbage_is_ignored() {
+        let (now, cap) = (Timestamp(784_111_777), Duration::from_secs(60));
+        for (text, expect) in [
+            ("2", Some(2)),
+            ("999999", Some(60)),
+            ("99999999999999999999999", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            let pause = RetryAfter::parse(text).map(|after| after.pause(now, cap).as_secs());
+            assert_eq!(pause, expect, "{text}");
+        }
+    }
+}
