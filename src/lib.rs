@@ -8,9 +8,13 @@
 //! the rooms.
 
 pub mod base;
+#[cfg(feature = "fetch")]
+pub mod cache;
 pub mod catalog;
 pub mod error;
 pub mod event;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 #[cfg(feature = "fetch")]
 pub mod io;
 #[cfg(feature = "fetch")]

@@ -20,5 +20,5 @@ pub use self::date::{Date, Timestamp, parse_http_date};
 pub use self::digest::Digest;
 pub use self::name::{ImageName, safe_file_name};
 pub use self::size::{HumanBytes, parse_bytes};
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::{Snapshot, natural_order};
 pub use self::url::{Scheme, Url, decode_percent, encode_path};

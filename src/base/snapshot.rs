@@ -1,6 +1,7 @@
 //! Upstream's dated serials.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -71,6 +72,34 @@ impl FromStr for Snapshot {
     }
 }
 
+/// Compares serials as people read them: runs of digits by their value (`3.9.1` is older than
+/// `3.10.0`), everything else byte by byte.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let (Some(x), Some(y)) = (a.first(), b.first()) {
+        let order = if x.is_ascii_digit() && y.is_ascii_digit() {
+            let (m, n) = (take_number(&mut a), take_number(&mut b));
+            m.len().cmp(&n.len()).then_with(|| m.cmp(n))
+        } else {
+            (a, b) = (&a[1..], &b[1..]);
+            x.cmp(y)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Takes a run of digits off the front and drops its leading zeros.
+fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    *text = rest;
+    let zeros = number.iter().take_while(|b| **b == b'0').count();
+    &number[zeros..]
+}
+
 /// Long enough for every upstream, short enough for a directory name with a digest behind it.
 const MAX_LENGTH: usize = 64;
 
@@ -89,6 +118,22 @@ mod tests {
         }
         for bad in ["", "-x", "../x", "a/b", "a b", "a..b", "a\"b", "é", "a\0"] {
             assert!(bad.parse::<Snapshot>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn serials_sort_as_they_age() {
+        for (older, newer) in [
+            ("3.9.1", "3.10.0"),
+            ("20260127_13:00", "20260128_01:00"),
+            ("b291", "b1000"),
+            ("44-1.7", "44-1.10"),
+            ("3.20", "3.20.1"),
+            ("20260120", "20260120.1"),
+        ] {
+            assert_eq!(natural_order(older, newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(natural_order(newer, older), Ordering::Greater);
+            assert_eq!(natural_order(newer, newer), Ordering::Equal);
         }
     }
 

@@ -187,6 +187,12 @@ impl Error {
         self.0.path.as_deref()
     }
 
+    /// What the operating system said, if it is the cause.
+    pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
+        let cause = self.0.source.as_deref()?.downcast_ref::<std::io::Error>()?;
+        Some(cause.kind())
+    }
+
     /// Names that the caller may have meant, nearest first.
     pub fn suggestions(&self) -> &[String] {
         &self.0.suggestions

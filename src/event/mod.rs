@@ -42,6 +42,8 @@ pub enum What<'a> {
         lock: &'a str,
         /// The process that holds it, if it told.
         holder: Option<u32>,
+        /// How long we have waited.
+        since: Duration,
     },
     /// Locks do not work on this file system; two processes may fetch the same bytes twice.
     Unlocked {

@@ -1,0 +1,160 @@
+//! All attempts at all sources, until one has the bytes.
+
+use std::time::{Duration, Instant};
+
+use super::attempt::{Attempt, Stop};
+use super::fetcher::Options;
+use super::verdict::{Verdict, more_actionable};
+use super::{Request, Source};
+use crate::cache::Partial;
+use crate::error::{self, Digests, Error, Kind, Result};
+use crate::event::What;
+use crate::io::Verified;
+use crate::net::Client;
+use crate::sys;
+
+/// A download in progress.
+pub(super) struct Download<'a> {
+    pub(super) client: &'a Client,
+    pub(super) options: &'a Options,
+    pub(super) request: &'a Request,
+    pub(super) tell: &'a (dyn Fn(What<'_>) -> Result<()> + Sync),
+}
+
+impl Download<'_> {
+    /// Fills the partial file with the pinned bytes; the source that completed it.
+    pub(super) fn run<'s>(
+        &self,
+        sources: &'s [Source],
+        partial: &mut Partial,
+    ) -> Result<(Verified, &'s Source)> {
+        let mut verdicts: Vec<(&Source, Verdict)> = Vec::new();
+        for source in sources {
+            match self.ask(source, partial)? {
+                Ok(verified) => return Ok((verified, source)),
+                Err(verdict) => {
+                    (self.tell)(What::Failed {
+                        url: source.url.as_str(),
+                        verdict: &verdict.to_string(),
+                    })?;
+                    verdicts.push((source, verdict));
+                }
+            }
+        }
+        Err(self.no_source(&verdicts))
+    }
+
+    /// Asks one source until it delivers or has had its chances.
+    fn ask(&self, source: &Source, partial: &mut Partial) -> Result<Result<Verified, Verdict>> {
+        let mut failures = 0;
+        let mut fresh_start = false;
+        loop {
+            let before = partial.length();
+            let attempt = Attempt {
+                client: self.client,
+                request: self.request,
+                source,
+                limit: self.options.unknown_size_limit,
+                tell: self.tell,
+            };
+            let verdict = match attempt.run(partial) {
+                Ok(verified) => return Ok(Ok(verified)),
+                Err(Stop::Here(error)) => return Err(error),
+                Err(Stop::StartOver(verdict)) => {
+                    partial.truncate(0)?;
+                    if !fresh_start {
+                        fresh_start = true;
+                        continue;
+                    }
+                    verdict
+                }
+                Err(Stop::Source(verdict)) => verdict,
+            };
+            if !verdict.is_transient() {
+                return Ok(Err(verdict));
+            }
+            // A source that brings us on keeps its chances: a long download over a bad line is
+            // not over after three cuts.
+            if partial.length() >= before.saturating_add(PROGRESS) {
+                failures = 0;
+            }
+            failures += 1;
+            if failures > self.options.retries {
+                return Ok(Err(verdict));
+            }
+            let pause = match verdict {
+                Verdict::Busy {
+                    pause: Some(pause), ..
+                } => pause,
+                _ => sys::jitter(self.backoff(failures)),
+            };
+            (self.tell)(What::Retry {
+                url: source.url.as_str(),
+                verdict: &verdict.to_string(),
+                pause,
+            })?;
+            self.wait(pause, partial.length())?;
+        }
+    }
+
+    fn backoff(&self, failures: u32) -> Duration {
+        let doubled = self.options.backoff.saturating_mul(1 << (failures - 1).min(16));
+        doubled.min(BACKOFF_CAP)
+    }
+
+    /// Sleeps in short steps, so that the observer can cancel.
+    fn wait(&self, pause: Duration, received: u64) -> Result<()> {
+        let start = Instant::now();
+        while let Some(left) = pause.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+            std::thread::sleep(left.min(STEP));
+            (self.tell)(What::Progress {
+                received,
+                total: self.request.key.size,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn no_source(&self, verdicts: &[(&Source, Verdict)]) -> Error {
+        let subject = &self.request.subject;
+        let attempts = verdicts.iter().map(|(source, verdict)| error::Attempt {
+            url: source.url.to_string(),
+            verdict: verdict.to_string(),
+        });
+        let kind = verdicts
+            .iter()
+            .map(|(_, verdict)| verdict.kind())
+            .reduce(more_actionable);
+        let Some(kind) = kind else {
+            // `--mirror-only` with presets that do not carry this origin.
+            return Error::new(Kind::Network, format!("{subject}: there is no source to ask"));
+        };
+        let digests = verdicts.iter().find_map(|(_, verdict)| match verdict {
+            Verdict::Wrong {
+                actual: Some(actual),
+                ..
+            } => Some(Digests {
+                expected: self.request.key.sha256.to_string(),
+                actual: actual.to_string(),
+            }),
+            _ => None,
+        });
+        let what = match kind {
+            Kind::Integrity => "no source has the pinned bytes",
+            Kind::Gone => "every source says that it is gone",
+            _ => "no source could be reached",
+        };
+        Error::new(kind, format!("{subject}: {what}"))
+            .with_attempts(attempts.collect())
+            .with_digests(digests)
+    }
+}
+
+/// So many new bytes make up for earlier failures.
+const PROGRESS: u64 = 1 << 20;
+
+/// The longest pause of our own choice.
+const BACKOFF_CAP: Duration = Duration::from_secs(30);
+
+/// How soon a cancellation is noticed in a pause.
+const STEP: Duration = Duration::from_millis(100);
