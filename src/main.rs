@@ -1,1 +1,7 @@
-fn main(){}
+//! The command `distro-fetch`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -81,7 +81,7 @@ impl Cache {
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn find(&self, digest: &Digest) -> Result<Option<Entry>> {
         let suffix = format!("-{}", digest.short());
-        for folder in self.entry_folders()? {
+        for folder in self.folders()? {
             let candidate = folder.to_string_lossy().ends_with(&suffix);
             if candidate
                 && let Lookup::Hit(entry) = self.read_entry(&folder, Some(digest), Rehash::IfTouched)?

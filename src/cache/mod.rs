@@ -27,6 +27,7 @@
 
 mod commit;
 mod entry;
+mod export;
 mod key;
 mod partial;
 mod prune;
@@ -35,6 +36,7 @@ mod store;
 mod survey;
 
 pub use self::entry::{Entry, Lookup, Rehash};
+pub use self::export::Overwrite;
 pub use self::key::Key;
 pub use self::partial::{Partial, Validator};
 pub use self::prune::{PruneOptions, Pruned, PrunedKind};

@@ -31,8 +31,20 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn survey(&self, rehash: Rehash) -> Result<Vec<Found>> {
+        self.survey_where(rehash, |_| true)
+    }
+
+    /// Every entry whose directory is wanted, sorted by path.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
+    pub fn survey_where(
+        &self,
+        rehash: Rehash,
+        wanted: impl Fn(&Path) -> bool,
+    ) -> Result<Vec<Found>> {
         let mut found = Vec::new();
-        for folder in self.entry_folders()? {
+        for folder in self.folders()?.into_iter().filter(|folder| wanted(folder)) {
             let condition = match self.read_entry(&folder, None, rehash)? {
                 Lookup::Hit(entry) => Condition::Sound(entry),
                 Lookup::Damaged(why) => Condition::Damaged(why),
@@ -97,8 +109,24 @@ impl Cache {
         Ok(target)
     }
 
-    /// The directories two levels below `images/`, staging ones aside.
-    pub(super) fn entry_folders(&self) -> Result<Vec<PathBuf>> {
+    /// Image, architecture and own name of an entry's directory; `None` for any other path.
+    pub fn names_of(&self, folder: &Path) -> Option<(String, String, String)> {
+        let below = folder.strip_prefix(self.images()).ok()?;
+        let mut names = below.iter().map(|name| name.to_string_lossy().into_owned());
+        let names = (names.next()?, names.next()?, names.next()?, names.next());
+        names.3.is_none().then_some((names.0, names.1, names.2))
+    }
+
+    /// Whether anything is cached under this image name.
+    pub fn has_image(&self, name: &str) -> bool {
+        name.parse::<crate::base::ImageName>().is_ok() && sys::exists(&self.images().join(name))
+    }
+
+    /// The directories of all entries, damaged ones included, sorted.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
+    pub fn folders(&self) -> Result<Vec<PathBuf>> {
         Ok(self.two_levels()?.into_iter().filter(|it| !is_staging(it)).collect())
     }
 

@@ -6,7 +6,7 @@ use super::verdict::{Verdict, bytes};
 use super::{Request, Source};
 use crate::base::Scheme;
 use crate::cache::{Partial, Validator};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::event::What;
 use crate::io::{Expect, Fault, Verified, VerifyingReader};
 use crate::net::{Client, Failure, Range, Response, Retry};
@@ -65,7 +65,7 @@ impl Attempt<'_> {
         let response = self
             .client
             .get(&self.source.url, range.as_ref())
-            .map_err(|failure| Stop::Source(broken(failure)))?;
+            .map_err(no_response)?;
         let resumed = self.judge_headers(&response, kept, range.as_ref())?;
         if resumed == Resumed::No {
             partial.truncate(0)?;
@@ -313,11 +313,16 @@ impl std::fmt::Display for Notes {
     }
 }
 
-fn broken(failure: Failure) -> Verdict {
-    Verdict::Broken {
+fn no_response(failure: Failure) -> Stop {
+    let retry = match failure.retry {
+        Retry::Sensible => true,
+        Retry::Pointless => false,
+        Retry::Ours => return Stop::Here(Error::new(Kind::Local, failure.text)),
+    };
+    Stop::Source(Verdict::Broken {
         why: failure.text,
-        retry: failure.retry == Retry::Sensible,
-    }
+        retry,
+    })
 }
 
 /// The longest that a server's Retry-After makes us wait.

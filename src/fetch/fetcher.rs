@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::download::Download;
-use super::source::sources;
 use super::{MirrorSpec, Request};
 use crate::base::HumanBytes;
 use crate::cache::{Cache, Entry, Lookup, Partial, Rehash, WriteLock};
@@ -70,7 +69,7 @@ impl Default for Options {
 ///
 /// let catalog = Catalog::embedded();
 /// let (image, pin) = catalog.resolve(&"alpine-3.21".parse()?, Arch::Amd64)?;
-/// let fetcher = Fetcher::new(Cache::at("/var/cache/images")?, Options::default())?;
+/// let fetcher = Fetcher::new(Cache::at("/var/cache/images")?, Options::default());
 /// let outcome = fetcher.ensure(&Request::pinned(&catalog, image, pin)?, &Silent)?;
 /// println!("{}", outcome.entry.path().display());
 /// # Ok::<(), distro_fetch::Error>(())
@@ -93,15 +92,12 @@ pub struct Outcome {
 
 impl Fetcher {
     /// A fetcher into this cache. Opens nothing.
-    ///
-    /// # Errors
-    /// [`Kind::Local`] if the CA certificates cannot be read.
-    pub fn new(cache: Cache, options: Options) -> Result<Self> {
-        Ok(Self {
-            client: Client::new(options.net.clone())?,
+    pub fn new(cache: Cache, options: Options) -> Self {
+        Self {
+            client: Client::new(options.net.clone()),
             cache,
             options,
-        })
+        }
     }
 
     /// The cache.
@@ -243,7 +239,7 @@ impl Work<'_> {
 
     fn download(&self, partial: &mut Partial) -> Result<(crate::io::Verified, String)> {
         let (options, request) = (&self.fetcher.options, self.request);
-        let sources = sources(request, &options.mirrors, options.mirrors_only)?;
+        let sources = request.sources(&options.mirrors, options.mirrors_only)?;
         self.check_space(partial.length())?;
         let download = Download {
             client: &self.fetcher.client,

@@ -1,5 +1,7 @@
 //! What is wanted.
 
+use super::source::sources;
+use super::{MirrorSpec, Source};
 use crate::base::{Digest, Url};
 use crate::cache::Key;
 use crate::catalog::{Catalog, Image, Pin};
@@ -46,6 +48,15 @@ impl Request {
             alternates: pin.alternates.to_vec(),
             mirrors,
         })
+    }
+
+    /// Every place to ask, in order: these mirrors, and unless `only` they are asked, upstream,
+    /// alternates and the mirrors of the catalog.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] if a mirror makes a malformed address.
+    pub fn sources(&self, mirrors: &[MirrorSpec], only: bool) -> Result<Vec<Source>> {
+        sources(self, mirrors, only)
     }
 
     /// The request for bytes whose hash the caller knows.

@@ -1,6 +1,7 @@
 //! The client: one request after the other, redirects included.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ureq::Agent;
@@ -9,7 +10,6 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::{Config, ContentRange, Failure, Response, RetryAfter, authorization, local};
 use crate::base::{Scheme, Url};
-use crate::error::{Error, Kind};
 use crate::io::PacedReader;
 
 /// From where on a file is asked for.
@@ -27,23 +27,17 @@ pub struct Range {
 #[derive(Debug)]
 pub struct Client {
     config: Config,
-    roots: Option<RootCerts>,
     /// One agent per proxy; the empty name is no proxy.
     agents: Mutex<BTreeMap<String, Agent>>,
 }
 
 impl Client {
     /// A client with these settings.
-    ///
-    /// # Errors
-    /// [`Kind::Local`] if there is no certificate in `config.ca`.
-    pub fn new(config: Config) -> Result<Self, Error> {
-        let roots = config.ca.as_deref().map(read_roots).transpose()?;
-        Ok(Self {
+    pub fn new(config: Config) -> Self {
+        Self {
             config,
-            roots,
             agents: Mutex::default(),
-        })
+        }
     }
 
     /// The settings.
@@ -121,8 +115,9 @@ impl Client {
             .timeout_recv_response(Some(timeouts.first_byte))
             .timeout_per_read(Some(timeouts.inactivity))
             .timeout_per_write(Some(timeouts.inactivity));
-        if let Some(roots) = &self.roots {
-            config = config.tls_config(TlsConfig::builder().root_certs(roots.clone()).build());
+        if let Some(path) = &self.config.ca {
+            let roots = read_roots(path).map_err(Failure::ours)?;
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         let agent: Agent = config.build().into();
         agents.insert(proxy.to_owned(), agent.clone());
@@ -173,17 +168,17 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn read_roots(pem: &[u8]) -> Result<RootCerts, Error> {
-    let bad = |why: String| Error::new(Kind::Local, format!("the CA file {why}"));
+fn read_roots(path: &Path) -> Result<RootCerts, String> {
+    let bad = |why: &dyn std::fmt::Display| format!("the CA file {}: {why}", path.display());
+    let pem = std::fs::read(path).map_err(|error| bad(&error))?;
     let mut certificates = Vec::new();
-    for item in parse_pem(pem) {
-        match item.map_err(|error| bad(format!("is not PEM: {error}")))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => {}
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| bad(&error))? {
+            certificates.push(certificate);
         }
     }
     if certificates.is_empty() {
-        return Err(bad("has no certificate in it".to_owned()));
+        return Err(bad(&"it has no certificate in it"));
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }

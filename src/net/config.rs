@@ -1,5 +1,6 @@
 //! Settings of a client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Proxies;
@@ -14,8 +15,9 @@ pub struct Config {
     pub floor: RateFloor,
     /// Through whom.
     pub proxies: Proxies,
-    /// Certificates in PEM to trust *instead of* Mozilla's, which are built in.
-    pub ca: Option<Vec<u8>>,
+    /// A PEM file with certificates to trust *instead of* Mozilla's, which are built in. Read
+    /// before the first connection: what is cached needs none.
+    pub ca: Option<PathBuf>,
 }
 
 impl Default for Config {

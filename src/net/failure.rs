@@ -22,6 +22,8 @@ pub enum Retry {
     Sensible,
     /// It will be the same.
     Pointless,
+    /// The fault is on this side: no other server would do better.
+    Ours,
 }
 
 impl Failure {
@@ -29,6 +31,13 @@ impl Failure {
         Self {
             text: text.into(),
             retry: Retry::Pointless,
+        }
+    }
+
+    pub(super) fn ours(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            retry: Retry::Ours,
         }
     }
 
@@ -40,7 +49,7 @@ impl Failure {
                 return Self::pointless(format!("the proxy refuses the connection: {why}"));
             }
             ureq::Error::InvalidProxyUrl => {
-                return Self::pointless("the address of the proxy is malformed");
+                return Self::ours("the address of the proxy is malformed");
             }
             ureq::Error::Io(error) => return Self::of_io(&error, timeouts),
             error => {

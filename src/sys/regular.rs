@@ -57,6 +57,11 @@ pub fn create_exclusive(path: &Path) -> io::Result<File> {
     )
 }
 
+/// Creates a file that did not exist, with the mode that the user's umask leaves.
+pub fn create_public(path: &Path) -> io::Result<File> {
+    open(OpenOptions::new().read(true).write(true).create_new(true), path)
+}
+
 /// Makes a finished file read-only for everyone who may enter its directory, and durable.
 pub fn seal(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;

@@ -1,0 +1,94 @@
+//! A verified file, left where a user wants it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Entry;
+use crate::error::{Error, Kind, Result};
+use crate::io::{Expect, VerifyingReader};
+use crate::sys;
+
+/// Whether a file that is in the way may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It may.
+    Yes,
+    /// It may not, unless it already is what was asked for.
+    No,
+}
+
+impl Entry {
+    /// Leaves the verified file at `target`: blocks are shared where the file system can, copied
+    /// otherwise. The name appears when the file is whole. That it is already there, with the
+    /// right bytes, is success. `go_on` is asked now and then; `false` stops.
+    ///
+    /// # Errors
+    /// [`Kind::Local`] if something else has the name, or as the system says;
+    /// [`Kind::Cancelled`].
+    pub fn copy_to(
+        &self,
+        target: &Path,
+        overwrite: Overwrite,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<PathBuf> {
+        let target = std::path::absolute(target)
+            .map_err(|error| Error::local("cannot write", target, error))?;
+        if sys::exists(&target) {
+            if self.is_copy(&target) {
+                return Ok(target);
+            }
+            if overwrite == Overwrite::No {
+                return Err(in_the_way(&target));
+            }
+        }
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            let message = format!("cannot write {}: not a file name", target.display());
+            return Err(Error::new(Kind::Local, message).with_path(target));
+        };
+        let temporary = parent.join(format!(".{}.{}", name.to_string_lossy(), sys::unique_suffix()));
+        let mut source = self.open()?;
+        let mut copy = || -> io::Result<()> {
+            let mut file = sys::create_public(&temporary)?;
+            sys::copy_or_reflink(&mut source, &mut file, |_| {
+                if go_on() { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+            })?;
+            file.sync_all()?;
+            match overwrite {
+                Overwrite::Yes => sys::rename_over(&temporary, &target)?,
+                Overwrite::No => sys::rename_noreplace(&temporary, &target)?,
+            }
+            sys::sync_folder(parent)
+        };
+        let copied = copy();
+        if copied.is_err() {
+            let _ = sys::remove_file_if_any(&temporary);
+        }
+        match copied {
+            Ok(()) => Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(Error::new(Kind::Cancelled, format!("{}: stopped", target.display())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(in_the_way(&target)),
+            Err(error) => Err(Error::local("cannot write", target, error)),
+        }
+    }
+
+    fn is_copy(&self, target: &Path) -> bool {
+        let size = self.record().stamp.size;
+        let Ok(file) = sys::open_regular(target) else {
+            return false;
+        };
+        let expect = Expect {
+            digest: self.record().sha256,
+            size: Some(size),
+            limit: size,
+        };
+        file.metadata().is_ok_and(|meta| meta.len() == size)
+            && VerifyingReader::new(file, expect).drain().is_ok()
+    }
+}
+
+fn in_the_way(target: &Path) -> Error {
+    let message = format!("{} exists and has other content; --force overwrites it", target.display());
+    Error::new(Kind::Local, message).with_path(target)
+}

@@ -1,0 +1,269 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Cargo.lock for operating-system images: pinned names become verified files.
+#[derive(Debug, Parser)]
+#[command(name = "distro-fetch", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done · 1 other · 2 usage · 3 unknown image or architecture · \
+    4 not cached and offline · 5 network · 6 gone upstream · 7 wrong bytes · 8 this machine · \
+    9 malformed or unsupported · 130, 143 interrupted")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where verified files are kept [default: ~/.cache/distro-fetch]
+    #[arg(long, global = true, value_name = "DIR", env = "DISTRO_FETCH_CACHE_DIR", hide_env_values = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// A catalog to use instead of the one that is built in
+    #[arg(long, global = true, value_name = "FILE", env = "DISTRO_FETCH_CATALOG", hide_env_values = true)]
+    pub(crate) catalog: Option<PathBuf>,
+    /// Architectures, or `all` [default: this machine's; for list: all]
+    #[arg(long, global = true, value_name = "ARCH", value_delimiter = ',', env = "DISTRO_FETCH_ARCH", hide_env_values = true)]
+    pub(crate) arch: Vec<String>,
+    /// Ask this mirror first: a base URL, a template with {path} {sha256} {name} {arch} {snapshot}
+    /// {file} {host}, or the name of a catalog mirror
+    #[arg(long, global = true, value_name = "MIRROR", value_delimiter = ' ', env = "DISTRO_FETCH_MIRROR", hide_env_values = true)]
+    pub(crate) mirror: Vec<String>,
+    /// Ask nobody but the mirrors that were given
+    #[arg(long, global = true, env = "DISTRO_FETCH_MIRROR_ONLY", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) mirror_only: bool,
+    /// Open no socket: only what is cached
+    #[arg(long, global = true, env = "DISTRO_FETCH_OFFLINE", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) offline: bool,
+    /// One JSON document on stdout
+    #[arg(long, global = true, env = "DISTRO_FETCH_JSON", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true, env = "DISTRO_FETCH_QUIET", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) quiet: bool,
+    /// Say more; repeat for still more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, env = "DISTRO_FETCH_VERBOSE", hide_env_values = true)]
+    pub(crate) verbose: u8,
+    /// How progress is shown on stderr
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t = ProgressMode::Auto, env = "DISTRO_FETCH_PROGRESS", hide_env_values = true)]
+    pub(crate) progress: ProgressMode,
+    /// Whether to use colour
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorMode::Auto, env = "DISTRO_FETCH_COLOR", hide_env_values = true)]
+    pub(crate) color: ColorMode,
+    /// Trust the certificates in this PEM file instead of the built-in ones
+    #[arg(long, global = true, value_name = "FILE", env = "DISTRO_FETCH_CA_CERT", hide_env_values = true)]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Give up on a silent server after this time (30, 30s, 2m)
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, env = "DISTRO_FETCH_TIMEOUT", hide_env_values = true)]
+    pub(crate) timeout: Option<Duration>,
+    /// How many more chances a busy or broken source gets
+    #[arg(long, global = true, value_name = "N", default_value_t = 3, env = "DISTRO_FETCH_RETRIES", hide_env_values = true)]
+    pub(crate) retries: u32,
+    /// How many images are fetched at once
+    #[arg(long, short, global = true, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), env = "DISTRO_FETCH_JOBS", hide_env_values = true)]
+    pub(crate) jobs: u16,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch, verify and cache; print one path per image
+    Ensure(Ensure),
+    /// What the catalog holds
+    List(List),
+    /// Every pin of one image: sources, size, whether it is cached
+    Show(Show),
+    /// Read and hash again what the cache holds
+    Verify(Verify),
+    /// Look after the cache
+    #[command(subcommand)]
+    Cache(Cache),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all pages into a directory
+    Man {
+        /// Where to write them
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ensure {
+    /// NAME[@SNAPSHOT], distro:version, a distro, or a URL with --sha256
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// What to make of it
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Source)]
+    pub(crate) form: Form,
+    /// Leave the result here (shared blocks where the file system can, else a copy)
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Grow a disk or file system to this size (raw, ext4)
+    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) size: Option<u64>,
+    /// Whether to fetch what is not cached
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
+    pub(crate) pull: Pull,
+    /// Overwrite the output
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Hash the file again even if it is cached
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// What the bytes of a URL must hash to (64 hex digits)
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<distro_fetch::Digest>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Names, distros or patterns with * and ?
+    #[arg(value_name = "GLOB")]
+    pub(crate) globs: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// Only these images
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Fetch again what is damaged
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// Print where the cache is
+    Dir,
+    /// What is cached
+    List,
+    /// Remove images from the cache
+    Remove {
+        /// NAME[@SNAPSHOT]; every snapshot if none is named
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Remove what the catalog no longer pins, and what old downloads left
+    Prune(Prune),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Prune {
+    /// Pinned images may go, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Keep the newest N snapshots of each image and architecture
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) keep: usize,
+    /// Only what was fetched longer ago (12h, 30d)
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// Only until the cache is no larger than this, oldest first
+    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) max_size: Option<u64>,
+    /// Say what would go, and remove nothing
+    #[arg(long, short = 'n')]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// The verified upstream file
+    Source,
+    /// An unpacked tree
+    Dir,
+    /// A raw disk
+    Raw,
+    /// An ext4 file system
+    Ext4,
+    /// An EROFS file system
+    Erofs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pull {
+    /// Fetch it
+    Missing,
+    /// Do not: the same as --offline
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar on a terminal, plain lines otherwise
+    Auto,
+    /// A bar
+    Bar,
+    /// Lines
+    Plain,
+    /// One JSON object per line
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorMode {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err("a number with s, m, h, d or w, as in 90s or 30d".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "not a number".to_owned())?;
+    let seconds = number.checked_mul(scale).ok_or("too long")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, expect) in [("30", 30), ("90s", 90), ("2m", 120), ("30d", 2_592_000)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(expect)));
+        }
+        for bad in ["", "s", "-1", "1y", "99999999999999999999", "9999999999999999999w"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

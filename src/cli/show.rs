@@ -1,0 +1,176 @@
+//! `show`: everything about one image.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use distro_fetch::base::HumanBytes;
+use distro_fetch::cache::{Cache, Lookup, Rehash};
+use distro_fetch::catalog::{Image, Pin, Reference};
+use distro_fetch::fetch::{Request, Source};
+use distro_fetch::{Error, Kind};
+use serde_json::{Value, json};
+
+use super::args::Show;
+use super::context::{Arches, Context};
+use super::list::key;
+use super::output;
+
+pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
+    let reference: Reference = arguments.image.parse()?;
+    let image = context.catalog.find(&reference.name)?;
+    let cache = context.cache()?;
+    let arches = context.arches()?;
+    let mut pins = Vec::new();
+    for pin in &*image.pins {
+        let wanted = match &arches {
+            Arches::These(list) => list.contains(&pin.arch),
+            Arches::All | Arches::Unsaid => true,
+        };
+        if wanted {
+            if reference.snapshot.is_some() {
+                context.catalog.resolve(&reference, pin.arch)?;
+            }
+            pins.push(Shown::of(context, &cache, image, pin)?);
+        }
+    }
+    if let Arches::These(list) = &arches
+        && pins.is_empty()
+    {
+        // The error that `ensure` would give: it says what is pinned.
+        for arch in list {
+            context.catalog.resolve(&reference, *arch)?;
+        }
+        return Err(Error::new(Kind::Unknown, format!("{}: not pinned", image.name)).into());
+    }
+    if context.global.json {
+        output::json(&document(context, image, &pins))?;
+    } else {
+        output::result(&text(context, image, &pins))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Shown<'a> {
+    pin: &'a Pin,
+    sources: Vec<Source>,
+    path: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(context: &Context, cache: &Cache, image: &Image, pin: &'a Pin) -> Result<Self> {
+        let sources = match Request::pinned(&context.catalog, image, pin) {
+            Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
+            Err(_) => Vec::new(),
+        };
+        let path = match key(image, pin).map(|key| cache.lookup(&key, Rehash::IfTouched)).transpose()? {
+            Some(Lookup::Hit(entry)) => Some(entry.path().to_string_lossy().into_owned()),
+            _ => None,
+        };
+        Ok(Self {
+            pin,
+            sources,
+            path,
+        })
+    }
+}
+
+fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
+    let mut about = vec![
+        ("distro", image.distro.to_string()),
+        ("version", image.version.to_string()),
+        ("kind", image.kind.to_string()),
+    ];
+    let optional = [
+        ("codename", image.codename.as_ref()),
+        ("variant", image.variant.as_ref()),
+        ("title", image.title.as_ref()),
+    ];
+    about.extend(optional.into_iter().filter_map(|(name, text)| Some((name, text?.to_string()))));
+    if image.default {
+        about.push(("default", format!("yes: `{}` means this image", image.distro)));
+    }
+    if let Some(source) = &image.source {
+        let origin = source.origin.as_ref().map(|it| format!(" at {it}")).unwrap_or_default();
+        let trust = source.trust.map(|it| format!(", trusted by {}", it.as_str())).unwrap_or_default();
+        about.push(("refreshed", format!("{}{origin}{trust}", source.kind.as_str())));
+        let origins = context.catalog.origins.iter();
+        if let Some(origin) = origins.into_iter().find(|it| Some(&it.name) == source.origin.as_ref()) {
+            about.push(("retention", format!("upstream keeps {}", origin.retention)));
+        }
+    }
+    let unpinned: Vec<_> = image
+        .arches
+        .iter()
+        .filter(|arch| image.pin(**arch).is_none())
+        .map(ToString::to_string)
+        .collect();
+    if !unpinned.is_empty() {
+        about.push(("not pinned yet", unpinned.join(", ")));
+    }
+    let rows: Vec<_> = about.into_iter().map(|(name, text)| vec![format!("  {name}"), text]).collect();
+    let mut lines = vec![image.name.to_string(), output::table(&rows)];
+    for shown in pins {
+        let pin = shown.pin;
+        let size = pin.size.map_or_else(
+            || "size unknown".to_owned(),
+            |size| format!("{size} bytes ({})", HumanBytes(size)),
+        );
+        lines.push(String::new());
+        lines.push(format!("{} {}", pin.arch, pin.snapshot));
+        let mut rows = vec![
+            vec!["  sha256".to_owned(), pin.sha256.to_string()],
+            vec!["  size".to_owned(), size],
+            vec!["  cached".to_owned(), shown.path.clone().unwrap_or_else(|| "no".to_owned())],
+        ];
+        if let Some(date) = pin.bumped_at {
+            rows.push(vec!["  bumped".to_owned(), date.to_string()]);
+        }
+        for source in &shown.sources {
+            rows.push(vec![format!("  {}", source.role), source.url.to_string()]);
+        }
+        lines.push(output::table(&rows));
+    }
+    lines.join("\n")
+}
+
+fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
+    let source = image.source.as_ref();
+    let origin = source.and_then(|source| source.origin.as_ref());
+    let retention = context.catalog.origins.iter().find(|it| Some(&it.name) == origin);
+    let pins: Vec<_> = pins
+        .iter()
+        .map(|shown| {
+            let sources: Vec<_> = shown
+                .sources
+                .iter()
+                .map(|source| json!({ "role": source.role, "url": source.url.as_str() }))
+                .collect();
+            json!({
+                "arch": shown.pin.arch.as_str(),
+                "snapshot": shown.pin.snapshot.as_str(),
+                "sha256": shown.pin.sha256.to_string(),
+                "size": shown.pin.size,
+                "bumped_at": shown.pin.bumped_at.map(|date| date.to_string()),
+                "cached": shown.path.is_some(),
+                "path": shown.path,
+                "sources": sources,
+            })
+        })
+        .collect();
+    json!({
+        "image": image.name.as_str(),
+        "distro": image.distro,
+        "version": image.version,
+        "variant": image.variant,
+        "codename": image.codename,
+        "title": image.title,
+        "kind": image.kind.as_str(),
+        "default": image.default,
+        "ephemeral": image.ephemeral,
+        "origin": origin,
+        "retention": retention.map(|it| it.retention.to_string()),
+        "trust": source.and_then(|source| source.trust).map(|trust| trust.as_str()),
+        "arches": image.arches.iter().map(|arch| arch.as_str()).collect::<Vec<_>>(),
+        "pins": pins,
+    })
+}

@@ -1,0 +1,58 @@
+//! Ctrl-C and SIGTERM: stop at the next safe point, or at once if none comes.
+//!
+//! Every state on disk is safe to stop in, so that leaving at once is as good as leaving in order;
+//! it only says less. A second signal does not wait at all.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+static WATCHED: Once = Once::new();
+
+/// Starts to watch. Only what takes long needs it: before, the default action is right.
+pub(crate) fn watch() {
+    WATCHED.call_once(|| {
+        // Without the watcher the default action still stops us.
+        if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
+            let _ = std::thread::Builder::new()
+                .name("signals".to_owned())
+                .stack_size(64 << 10)
+                .spawn(move || {
+                    for signal in signals.forever() {
+                        let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
+                        if !again {
+                            std::thread::spawn(leave_soon);
+                            continue;
+                        }
+                        std::process::exit(i32::from(exit_code()));
+                    }
+                });
+        }
+    });
+}
+
+/// Whether we were asked to stop.
+pub(crate) fn received() -> bool {
+    RECEIVED.load(Ordering::Relaxed) != 0
+}
+
+/// 143 for SIGTERM, else 130.
+pub(crate) fn exit_code() -> u8 {
+    match RECEIVED.load(Ordering::SeqCst) {
+        SIGTERM => 143,
+        _ => 130,
+    }
+}
+
+/// For a main thread that waits for a server and cannot notice.
+fn leave_soon() {
+    std::thread::sleep(GRACE);
+    super::output::note("error: stopped; what has arrived is kept, the same command goes on");
+    std::process::exit(i32::from(exit_code()));
+}
+
+const GRACE: Duration = Duration::from_millis(800);

@@ -1,0 +1,159 @@
+//! `verify`: reads the cache and believes nothing.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use distro_fetch::cache::{Condition, Found, Record, Rehash};
+use distro_fetch::catalog::Reference;
+use distro_fetch::fetch::{Fetcher, Reach, Request};
+use distro_fetch::{Error, Kind};
+use serde_json::{Value, json};
+
+use super::args::Verify;
+use super::context::Context;
+use super::hints;
+use super::list::key;
+use super::output;
+use super::progress::Reporter;
+
+pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
+    let references = references(context, &arguments.images)?;
+    let reach = if arguments.repair { Reach::Network } else { Reach::CacheOnly };
+    let fetcher = context.fetcher(reach, Rehash::IfTouched)?;
+    let reporter = Reporter::new(context);
+    let mut documents = Vec::new();
+    let mut worst: Option<anyhow::Error> = None;
+    for Found { folder, condition } in fetcher.cache().survey_where(Rehash::Always, |folder| {
+        references.is_empty() || references.iter().any(|it| it.means_folder(fetcher.cache(), folder))
+    })? {
+        let path = folder.to_string_lossy().into_owned();
+        let status = match condition {
+            Condition::Sound(entry) => {
+                let path = entry.path().to_string_lossy().into_owned();
+                if !context.global.json && !context.global.quiet {
+                    output::result(&format!("ok       {path}"))?;
+                }
+                document(Some(entry.record()), &path, "ok", None)
+            }
+            Condition::Damaged(why) => {
+                let outcome = mend(context, &fetcher, &folder, arguments.repair, &reporter);
+                let status = match &outcome {
+                    Ok(Some(_)) => "repaired",
+                    _ => "damaged",
+                };
+                if !context.global.json {
+                    output::result(&format!("{status:<8} {path}: {why}"))?;
+                }
+                match outcome {
+                    Ok(Some(_)) => {}
+                    Ok(None) => {
+                        let message = format!("{path}: the cached copy is damaged: {why}");
+                        worst.get_or_insert(Error::new(Kind::Integrity, message).with_path(&folder).into());
+                    }
+                    Err(error) => {
+                        worst.get_or_insert(error);
+                    }
+                }
+                document(None, &path, status, Some(&why))
+            }
+        };
+        documents.push(status);
+    }
+    if context.global.json {
+        output::json(&documents.into())?;
+        return Ok(worst.map_or(ExitCode::SUCCESS, |error| {
+            output::note(&format!("error: {error:#}"));
+            ExitCode::from(hints::code(&error))
+        }));
+    }
+    worst.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Sets a damaged entry aside, and fetches it again if asked and if anyone still pins it.
+fn mend(
+    context: &Context,
+    fetcher: &Fetcher,
+    folder: &std::path::Path,
+    repair: bool,
+    reporter: &Reporter,
+) -> Result<Option<std::path::PathBuf>> {
+    let request = repair.then(|| pinned_at(context, fetcher, folder)).flatten();
+    let aside = fetcher.cache().set_aside(folder)?;
+    if !context.global.quiet {
+        output::note(&format!("{}: set aside as {}", folder.display(), aside.display()));
+    }
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    let outcome = fetcher.ensure(&request, reporter)?;
+    Ok(Some(outcome.entry.path()))
+}
+
+/// The request whose entry this directory is, if the catalog still has it.
+fn pinned_at(context: &Context, fetcher: &Fetcher, folder: &std::path::Path) -> Option<Request> {
+    let images = context.catalog.images.iter();
+    let pins = images.flat_map(|image| image.pins.iter().map(move |pin| (image, pin)));
+    let mut matching = pins.filter(|(image, pin)| {
+        key(image, pin).is_some_and(|key| fetcher.cache().folder_of(&key) == folder)
+    });
+    let (image, pin) = matching.next()?;
+    Request::pinned(&context.catalog, image, pin).ok()
+}
+
+/// Which entries a name on the command line is about.
+pub(crate) struct Selector {
+    image: String,
+    stamp: Option<String>,
+    arch: Option<Vec<String>>,
+}
+
+impl Selector {
+    /// By the directory alone: a damaged entry has nothing else that could be believed.
+    pub(crate) fn means_folder(&self, cache: &distro_fetch::cache::Cache, folder: &std::path::Path) -> bool {
+        let Some((image, arch, entry)) = cache.names_of(folder) else {
+            return false;
+        };
+        image == self.image
+            && self.arch.as_ref().is_none_or(|list| list.contains(&arch))
+            && self.stamp.as_ref().is_none_or(|stamp| {
+                entry.rsplit_once('-').is_some_and(|(entry, _)| entry == stamp)
+            })
+    }
+}
+
+/// Reads `NAME[@SNAPSHOT]`. A name that the catalog no longer has is taken as it is: the cache
+/// may still have it.
+pub(crate) fn references(context: &Context, names: &[String]) -> Result<Vec<Selector>> {
+    let arch = match context.arches()? {
+        super::context::Arches::These(list) => Some(list.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        _ => None,
+    };
+    let cache = context.cache()?;
+    let mut selectors = Vec::new();
+    for text in names {
+        let reference: Reference = text.parse()?;
+        let image = match context.catalog.find(&reference.name) {
+            Ok(image) => image.name.to_string(),
+            Err(_) if cache.has_image(&reference.name) => reference.name.clone(),
+            Err(error) => return Err(error.into()),
+        };
+        selectors.push(Selector {
+            image,
+            stamp: reference.snapshot.map(|snapshot| snapshot.stamp()),
+            arch: arch.clone(),
+        });
+    }
+    Ok(selectors)
+}
+
+fn document(record: Option<&Record>, path: &str, status: &str, why: Option<&str>) -> Value {
+    json!({
+        "image": record.map(|it| &it.image),
+        "arch": record.map(|it| &it.arch),
+        "snapshot": record.map(|it| &it.snapshot),
+        "sha256": record.map(|it| it.sha256.to_string()),
+        "path": path,
+        "status": status,
+        "reason": why,
+    })
+}
