@@ -1,1 +1,32 @@
-fn main(){}
+//! All integration tests, in one binary: it links once.
+//!
+//! They need no network. Fixtures are built by code; tests over the real files of a `shared/`
+//! folder beside the checkout run when it is there, and say so when it is not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // a panic is a failed test
+
+#[cfg(feature = "fetch")]
+mod harness;
+#[cfg(feature = "fetch")]
+mod server;
+
+mod budget;
+mod build_script;
+mod catalog;
+mod tidy;
+
+#[cfg(feature = "fetch")]
+mod cache;
+#[cfg(feature = "fetch")]
+mod http;
+#[cfg(feature = "fetch")]
+mod tls;
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod concurrency;
+#[cfg(feature = "cli")]
+mod crash;
+#[cfg(feature = "cli")]
+mod real;
