@@ -74,7 +74,12 @@ impl Partial {
     /// [`Kind::Local`](crate::Kind::Local), with "the disk is full" in words.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| self.trouble("cannot write", error))?;
+        let before = self.length;
         self.length += bytes.len() as u64;
+        if before / WRITEBACK != self.length / WRITEBACK {
+            let from = before.saturating_sub(before % WRITEBACK);
+            sys::start_writeback(&self.file, from, self.length - from);
+        }
         Ok(())
     }
 
@@ -149,3 +154,6 @@ impl Partial {
         }
     }
 }
+
+/// How much is written before the disk is set to work. Small files are left alone.
+const WRITEBACK: u64 = 8 << 20;

@@ -124,15 +124,18 @@ impl<R: Read> VerifyingReader<R> {
     /// # Errors
     /// A [`Fault`]. After one, the reader is of no further use.
     pub fn next_block(&mut self) -> Result<&[u8], Fault> {
-        self.hand_over();
+        if self.block.len() - self.filled < ROOM {
+            self.hand_over();
+        }
         if self.verified.is_some() {
             return Ok(&[]);
         }
         let allowed = self.expect.size.unwrap_or(self.expect.limit);
         // One byte more than allowed is asked for: the probe.
         let want = (allowed - self.seen).saturating_add(1);
-        let want = self.block.len().min(usize::try_from(want).unwrap_or(usize::MAX));
-        let n = read_some(&mut self.inner, &mut self.block[..want]).map_err(Fault::Io)?;
+        let free = &mut self.block[self.filled..];
+        let want = free.len().min(usize::try_from(want).unwrap_or(usize::MAX));
+        let n = read_some(&mut self.inner, &mut free[..want]).map_err(Fault::Io)?;
         if n == 0 {
             self.verified = Some(self.judge()?);
             return Ok(&[]);
@@ -141,8 +144,9 @@ impl<R: Read> VerifyingReader<R> {
         if self.seen > allowed {
             return Err(Fault::Long { allowed });
         }
-        self.filled = n;
-        Ok(&self.block[..n])
+        let start = self.filled;
+        self.filled += n;
+        Ok(&self.block[start..self.filled])
     }
 
     /// Bytes seen so far, absorbed ones included.
@@ -183,6 +187,7 @@ impl<R: Read> VerifyingReader<R> {
             let got = self.seen;
             return Err(Fault::Short { got, expected });
         }
+        self.hand_over();
         let actual = self.hasher.finish().map_err(Fault::Io)?;
         let size = self.seen;
         if actual == self.expect.digest {
@@ -288,8 +293,12 @@ fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Large enough that handing over costs nothing, small enough to stay in a cache.
-const BLOCK: usize = 256 << 10;
+/// Large enough that handing over costs nothing, small enough to stay in a cache. Several reads
+/// share a block, so that a slow line does not wake the hashing thread for every packet.
+const BLOCK: usize = 512 << 10;
+
+/// A block with less room than this is full: what the transport gives at once should fit.
+const ROOM: usize = 128 << 10;
 
 /// Blocks in flight between the reading and the hashing thread.
 const BLOCKS: usize = 4;

@@ -20,4 +20,4 @@ pub use self::place::{
     copy_or_reflink, link, rename_noreplace, rename_over, remove_file_if_any, sync_folder,
     unique_suffix, write_durably,
 };
-pub use self::regular::{Stamp, create_exclusive, create_public, open_append, open_regular, seal};
+pub use self::regular::{Stamp, create_exclusive, create_public, open_append, open_regular, seal, start_writeback};
