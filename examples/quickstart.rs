@@ -21,8 +21,13 @@ use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What upstream published: 32 MiB, and what anyone can know of them.
-    let image: Vec<u8> = (0..32 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let sha256: String = Sha256::digest(&image).iter().map(|byte| format!("{byte:02x}")).collect();
+    let image: Vec<u8> = (0..32 << 20)
+        .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let sha256: String = Sha256::digest(&image)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let size = image.len();
 
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -48,7 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (demo, pin) = catalog.resolve(&"demo-1.0".parse()?, Arch::Amd64)?;
     let request = Request::pinned(&catalog, demo, pin)?;
 
-    let folder = std::env::temp_dir().join(format!("distro-fetch-quickstart-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("distro-fetch-quickstart-{}", std::process::id()));
     let options = Options {
         // Asked first, and of no use: it answers 503.
         mirrors: vec!["busy".parse()?],
@@ -57,7 +63,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Options::default()
     };
 
-    println!("an upstream on {upstream}, a cache in {}\n", folder.display());
+    println!(
+        "an upstream on {upstream}, a cache in {}\n",
+        folder.display()
+    );
     let fetched = std::thread::scope(|scope| {
         scope.spawn(|| serve(&listener, &image));
         let fetcher = Fetcher::new(Cache::at(&folder)?, options);
@@ -73,7 +82,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Options::default()
     };
     let again = Fetcher::new(Cache::at(&folder)?, options).ensure(&request, &Printer::default())?;
-    println!("{} (cached: {})", again.entry.path().display(), again.cached);
+    println!(
+        "{} (cached: {})",
+        again.entry.path().display(),
+        again.cached
+    );
 
     std::fs::remove_dir_all(&folder)?;
     Ok(())
@@ -84,14 +97,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn serve(listener: &TcpListener, image: &[u8]) {
     let mut hung_up = false;
     for _ in 0..10 {
-        let Ok((stream, _)) = listener.accept() else { return };
-        let Some((path, start)) = read_request(&stream) else { continue };
+        let Ok((stream, _)) = listener.accept() else {
+            return;
+        };
+        let Some((path, start)) = read_request(&stream) else {
+            continue;
+        };
         let mut stream = &stream;
         if path.starts_with("/busy/") {
-            let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n");
+            let _ = stream.write_all(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+            );
             continue;
         }
-        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        let status = if start > 0 {
+            "206 Partial Content"
+        } else {
+            "200 OK"
+        };
         let (last, size) = (image.len() - 1, image.len());
         let _ = write!(
             stream,
@@ -109,7 +132,9 @@ fn serve(listener: &TcpListener, image: &[u8]) {
 }
 
 fn read_request(stream: &TcpStream) -> Option<(String, usize)> {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     let mut lines = BufReader::new(stream).lines();
     let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
     let mut start = 0;
@@ -134,7 +159,9 @@ struct Printer {
 impl Observer for Printer {
     fn on(&self, event: Event<'_>) -> ControlFlow<()> {
         match event.what {
-            What::Source { url, resumed: 0, .. } => println!("asking {url}"),
+            What::Source {
+                url, resumed: 0, ..
+            } => println!("asking {url}"),
             What::Source { url, resumed, .. } => {
                 println!("asking {url} for what comes after {}", HumanBytes(resumed));
             }
@@ -152,7 +179,10 @@ impl Observer for Printer {
                     println!("  {} of {}", HumanBytes(received), HumanBytes(total));
                 }
             }
-            What::Done { cached: false, size } => println!("verified {}", HumanBytes(size)),
+            What::Done {
+                cached: false,
+                size,
+            } => println!("verified {}", HumanBytes(size)),
             What::Done { cached: true, .. } => println!("cached"),
             _ => {}
         }

@@ -75,12 +75,14 @@ pub enum What<'a> {
         /// How long the pause is.
         pause: Duration,
     },
-    /// A source did not deliver; the next one is tried, if there is one.
+    /// A source did not deliver.
     Failed {
         /// Its address.
         url: &'a str,
         /// What was wrong.
         verdict: &'a str,
+        /// The source that is asked next; none if this was the last one.
+        next: Option<&'a str>,
     },
     /// A cached file was damaged and has been moved aside.
     Quarantined {
