@@ -21,6 +21,43 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// `ensure` alone, for a start that is not spent on building what the other commands know: clap
+/// copies every global option into every command. What parses here parses the same in
+/// [`Arguments`]; what does not is theirs to explain.
+#[derive(Debug, Parser)]
+#[command(name = "distro-fetch", version, disable_help_flag = true, disable_help_subcommand = true)]
+struct EnsureOnly {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: EnsureCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EnsureCommand {
+    #[command(disable_help_flag = true)]
+    Ensure(Ensure),
+}
+
+impl Arguments {
+    /// What the process was started with.
+    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        if arguments.iter().any(|argument| argument == "ensure")
+            && let Ok(EnsureOnly {
+                global,
+                command: EnsureCommand::Ensure(ensure),
+            }) = EnsureOnly::try_parse_from(&arguments)
+        {
+            return Ok(Self {
+                global,
+                command: Command::Ensure(ensure),
+            });
+        }
+        Self::try_parse_from(arguments)
+    }
+}
+
 /// Options of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]

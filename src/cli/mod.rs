@@ -20,14 +20,12 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use self::args::{Arguments, Command};
 use self::context::Context;
 
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::of_process() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are results; everything else is usage, exit code 2.
