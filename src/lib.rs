@@ -26,3 +26,8 @@ pub mod sys;
 pub use base::{Arch, Digest, ImageName, Snapshot, Url};
 pub use catalog::Catalog;
 pub use error::{Error, Kind, Result};
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "fetch"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

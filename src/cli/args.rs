@@ -25,7 +25,12 @@ pub(crate) struct Arguments {
 /// copies every global option into every command. What parses here parses the same in
 /// [`Arguments`]; what does not is theirs to explain.
 #[derive(Debug, Parser)]
-#[command(name = "distro-fetch", version, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "distro-fetch",
+    version,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 struct EnsureOnly {
     #[command(flatten)]
     global: Global,

@@ -35,6 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     let fetcher = context.fetcher(reach, rehash)?;
     let reporter = Reporter::new(context);
     let results = fetcher.ensure_all(&requests, context.global.jobs.into(), &reporter);
+    reporter.finish();
     let outcomes = all_or_errors(context, results)?;
 
     let mut documents = Vec::new();
@@ -131,6 +132,11 @@ fn all_or_errors(
             Err(error) => errors.push(anyhow::Error::from(error)),
         }
     }
+    // Whoever interrupts us is told so, whatever else went wrong.
+    errors.sort_by_key(|error| {
+        let kind = error.downcast_ref::<Error>().map(Error::kind);
+        kind != Some(distro_fetch::Kind::Cancelled)
+    });
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else {
         return Ok(outcomes);

@@ -63,6 +63,14 @@ impl Reporter {
         }
     }
 
+    /// Takes the bars of what did not finish off the terminal.
+    pub(crate) fn finish(&self) {
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for bar in jobs.into_values().filter_map(|job| job.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
     fn say(&self, text: &str) {
         let text = harmless(text);
         match &self.mode {

@@ -472,3 +472,58 @@ fn a_closed_pipe_is_not_an_error() {
     assert!(said.stdout.starts_with("IMAGE"), "{said:?}");
     assert!(said.stderr.is_empty(), "{said:?}");
 }
+
+#[test]
+fn an_interrupt_keeps_what_arrived_and_says_so() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let bytes = noise(400_000);
+    let body = bytes.clone();
+    let server = Server::start(move |seen, _| {
+        let mut steps = crate::server::file(&body, seen);
+        if seen.range_start().is_none() {
+            let crate::server::Step::Send(bytes) = &mut steps[1] else {
+                unreachable!()
+            };
+            bytes.truncate(100_000);
+            steps.push(crate::server::Step::Stall);
+        }
+        steps
+    });
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let lab = Lab::new();
+        let catalog = lab.catalog(&[("demo-1.0", &server.url("/20260101.tar"), &bytes)]);
+        let mut command = distro_fetch();
+        command
+            .arg("--cache-dir")
+            .arg(lab.cache())
+            .arg("--catalog")
+            .arg(&catalog);
+        command
+            .args(["--arch", "amd64", "ensure", "demo-1.0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let part = lab
+            .cache()
+            .join(format!("v1/partial/{}.part", sha256(&bytes)));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while part.metadata().map_or(0, |meta| meta.len()) < 100_000 {
+            assert!(Instant::now() < deadline, "nothing arrived");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let kill = std::process::Command::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("what has arrived is kept"), "{stderr}");
+        assert!(output.stdout.is_empty());
+        let said = lab.demo(&["ensure", "demo-1.0"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(server.seen().last().unwrap().range_start(), Some(100_000));
+    }
+}
