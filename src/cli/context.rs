@@ -144,7 +144,6 @@ impl Context {
                 first_byte: time,
                 inactivity: time,
             };
-            config.floor.window = time;
         }
         let all = variable("all_proxy");
         config.proxies = Proxies {
