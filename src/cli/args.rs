@@ -1,10 +1,12 @@
 //! What may stand on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Cargo.lock for operating-system images: pinned names become verified files.
 #[derive(Debug, Parser)]
@@ -21,38 +23,43 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// `ensure` alone, for a start that is not spent on building what the other commands know: clap
-/// copies every global option into every command. What parses here parses the same in
-/// [`Arguments`]; what does not is theirs to explain.
+/// `ensure` with everything on one level, for a start that is not spent on building what the other
+/// commands know: clap copies every global option into every command, and its value back. What
+/// parses here means the same in [`Arguments`]; what does not is theirs to explain.
 #[derive(Debug, Parser)]
-#[command(
-    name = "distro-fetch",
-    version,
-    disable_help_flag = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "distro-fetch", disable_help_flag = true)]
 struct EnsureOnly {
     #[command(flatten)]
     global: Global,
-    #[command(subcommand)]
-    command: EnsureCommand,
+    #[arg(value_parser = ["ensure"])]
+    verb: String,
+    #[command(flatten)]
+    ensure: Ensure,
 }
 
-#[derive(Debug, Subcommand)]
-enum EnsureCommand {
-    #[command(disable_help_flag = true)]
-    Ensure(Ensure),
+impl EnsureOnly {
+    fn parse(arguments: &[OsString]) -> Option<Self> {
+        let mut command = Self::command();
+        let mut matches = command.try_get_matches_from_mut(arguments).ok()?;
+        let verb = matches.index_of("verb")?;
+        // An option of `ensure` stands behind it.
+        let early = ["form", "output", "size", "pull", "force", "verify", "sha256"]
+            .into_iter()
+            .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+            .any(|id| matches.index_of(id).is_none_or(|at| at < verb));
+        let parsed = (!early).then(|| Self::from_arg_matches_mut(&mut matches).ok())?;
+        // Taking them apart takes longer than what `ensure` does with a cached image.
+        std::mem::forget((command, matches));
+        parsed
+    }
 }
 
 impl Arguments {
     /// What the process was started with.
     pub(crate) fn of_process() -> Result<Self, clap::Error> {
-        let arguments: Vec<_> = std::env::args_os().collect();
+        let arguments: Vec<OsString> = std::env::args_os().collect();
         if arguments.iter().any(|argument| argument == "ensure")
-            && let Ok(EnsureOnly {
-                global,
-                command: EnsureCommand::Ensure(ensure),
-            }) = EnsureOnly::try_parse_from(&arguments)
+            && let Some(EnsureOnly { global, ensure, .. }) = EnsureOnly::parse(&arguments)
         {
             return Ok(Self {
                 global,
@@ -333,13 +340,39 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+        EnsureOnly::command().debug_assert();
+    }
+
+    #[test]
+    fn the_short_way_to_ensure_means_the_same() {
+        for (line, short) in [
+            ("ensure alpine", true),
+            ("--cache-dir C -v ensure alpine debian --arch all -o F --mirror M", true),
+            ("ensure --pull never --as raw --size 1G x --force", true),
+            ("ensure ensure", true),
+            ("--arch ensure ensure x --sha256 00", false),
+            ("-o F ensure alpine", false),
+            ("--force ensure alpine", false),
+            ("ensure", false),
+            ("ensure --help", false),
+            ("list ensure", false),
+            ("cache remove ensure", false),
+        ] {
+            let words = || ["distro-fetch"].into_iter().chain(line.split(' ')).map(OsString::from);
+            let by_short_way = EnsureOnly::parse(&words().collect::<Vec<_>>());
+            assert_eq!(by_short_way.is_some(), short, "{line}");
+            if let Some(EnsureOnly { global, ensure, .. }) = by_short_way {
+                let command = Command::Ensure(ensure);
+                let short = Arguments { global, command };
+                let long = Arguments::try_parse_from(words()).unwrap();
+                assert_eq!(format!("{short:?}"), format!("{long:?}"), "{line}");
+            }
+        }
     }
 
     #[test]
