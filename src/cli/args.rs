@@ -43,10 +43,12 @@ impl EnsureOnly {
         let mut matches = command.try_get_matches_from_mut(arguments).ok()?;
         let verb = matches.index_of("verb")?;
         // An option of `ensure` stands behind it.
-        let early = ["form", "output", "size", "pull", "force", "verify", "sha256"]
-            .into_iter()
-            .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
-            .any(|id| matches.index_of(id).is_none_or(|at| at < verb));
+        let early = [
+            "form", "output", "size", "pull", "force", "verify", "sha256",
+        ]
+        .into_iter()
+        .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+        .any(|id| matches.index_of(id).is_none_or(|at| at < verb));
         let parsed = (!early).then(|| Self::from_arg_matches_mut(&mut matches).ok())?;
         // Taking them apart takes longer than what `ensure` does with a cached image.
         std::mem::forget((command, matches));
@@ -352,7 +354,10 @@ mod tests {
     fn the_short_way_to_ensure_means_the_same() {
         for (line, short) in [
             ("ensure alpine", true),
-            ("--cache-dir C -v ensure alpine debian --arch all -o F --mirror M", true),
+            (
+                "--cache-dir C -v ensure alpine debian --arch all -o F --mirror M",
+                true,
+            ),
             ("ensure --pull never --as raw --size 1G x --force", true),
             ("ensure ensure", true),
             ("--arch ensure ensure x --sha256 00", false),
@@ -363,7 +368,12 @@ mod tests {
             ("list ensure", false),
             ("cache remove ensure", false),
         ] {
-            let words = || ["distro-fetch"].into_iter().chain(line.split(' ')).map(OsString::from);
+            let words = || {
+                ["distro-fetch"]
+                    .into_iter()
+                    .chain(line.split(' '))
+                    .map(OsString::from)
+            };
             let by_short_way = EnsureOnly::parse(&words().collect::<Vec<_>>());
             assert_eq!(by_short_way.is_some(), short, "{line}");
             if let Some(EnsureOnly { global, ensure, .. }) = by_short_way {
