@@ -82,7 +82,11 @@ fn trust(it: Option<Trust>) -> String {
 }
 
 fn arches(image: &Image) -> String {
-    let names: Vec<_> = image.arches.iter().map(|arch| format!("A::{}", arch.variant())).collect();
+    let names: Vec<_> = image
+        .arches
+        .iter()
+        .map(|arch| format!("A::{}", arch.variant()))
+        .collect();
     names.join(", ")
 }
 
@@ -99,7 +103,8 @@ fn hash(pin: &Pin) -> String {
 }
 
 fn size(pin: &Pin) -> String {
-    pin.size.map_or_else(|| "None".to_owned(), |size| format!("Some({size})"))
+    pin.size
+        .map_or_else(|| "None".to_owned(), |size| format!("Some({size})"))
 }
 
 fn date(pin: &Pin) -> String {

@@ -39,12 +39,7 @@ impl FromStr for Date {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || {
-            Error::new(
-                Kind::Format,
-                format!("malformed date {text:?}: YYYY-MM-DD"),
-            )
-        };
+        let refuse = || Error::new(Kind::Format, format!("malformed date {text:?}: YYYY-MM-DD"));
         let bytes = text.as_bytes();
         let shape = bytes.len() == 10
             && bytes.iter().enumerate().all(|(at, b)| match at {
@@ -156,7 +151,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
@@ -169,9 +168,20 @@ mod tests {
 
     #[test]
     fn days_are_real_days() {
-        assert_eq!("2026-01-29".parse::<Date>().unwrap().to_string(), "2026-01-29");
+        assert_eq!(
+            "2026-01-29".parse::<Date>().unwrap().to_string(),
+            "2026-01-29"
+        );
         assert!("2024-02-29".parse::<Date>().is_ok());
-        for bad in ["2023-02-29", "2026-13-01", "2026-1-1", "20260129", "", "2026-00-10", "1969-01-01"] {
+        for bad in [
+            "2023-02-29",
+            "2026-13-01",
+            "2026-1-1",
+            "20260129",
+            "",
+            "2026-00-10",
+            "1969-01-01",
+        ] {
             assert!(bad.parse::<Date>().is_err(), "{bad}");
         }
     }
@@ -186,8 +196,16 @@ mod tests {
             assert_eq!(Timestamp(seconds).to_string(), text);
             assert_eq!(text.parse::<Timestamp>().unwrap(), Timestamp(seconds));
         }
-        assert_eq!(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for bad in ["", "soon", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT"] {
+        assert_eq!(
+            parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        for bad in [
+            "",
+            "soon",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+        ] {
             assert_eq!(parse_http_date(bad), None, "{bad}");
         }
     }

@@ -40,7 +40,10 @@ impl FromStr for ImageName {
         let refuse = |why: &str| {
             Error::new(
                 Kind::Format,
-                format!("malformed name {:?}: {why}", text.escape_debug().to_string()),
+                format!(
+                    "malformed name {:?}: {why}",
+                    text.escape_debug().to_string()
+                ),
             )
         };
         if text.is_empty() || text.len() > MAX_LENGTH {
@@ -97,7 +100,9 @@ mod tests {
             assert_eq!(good.parse::<ImageName>().unwrap().as_str(), good);
         }
         let long = "a".repeat(65);
-        for bad in ["", "Alpine-3", "-a", ".a", "a/b", "a b", "a..b", "ä", "a\0", &long] {
+        for bad in [
+            "", "Alpine-3", "-a", ".a", "a/b", "a b", "a..b", "ä", "a\0", &long,
+        ] {
             assert!(bad.parse::<ImageName>().is_err(), "{bad:?}");
         }
     }

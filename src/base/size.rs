@@ -41,7 +41,11 @@ pub fn parse_bytes(text: &str) -> Result<u64, Error> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim_start().to_ascii_lowercase();
-    let shift = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
+    let shift = match unit
+        .strip_suffix("ib")
+        .or(unit.strip_suffix('b'))
+        .unwrap_or(&unit)
+    {
         "" => 0,
         "k" => 10,
         "m" => 20,

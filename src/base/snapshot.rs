@@ -50,7 +50,10 @@ impl FromStr for Snapshot {
         let refuse = |why: &str| {
             Error::new(
                 Kind::Format,
-                format!("malformed snapshot {:?}: {why}", text.escape_debug().to_string()),
+                format!(
+                    "malformed snapshot {:?}: {why}",
+                    text.escape_debug().to_string()
+                ),
             )
         };
         if text.is_empty() || text.len() > MAX_LENGTH {
@@ -93,7 +96,10 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
 
 /// Takes a run of digits off the front and drops its leading zeros.
 fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     *text = rest;
     let zeros = number.iter().take_while(|b| **b == b'0').count();
@@ -131,7 +137,11 @@ mod tests {
             ("3.20", "3.20.1"),
             ("20260120", "20260120.1"),
         ] {
-            assert_eq!(natural_order(older, newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(
+                natural_order(older, newer),
+                Ordering::Less,
+                "{older} {newer}"
+            );
             assert_eq!(natural_order(newer, older), Ordering::Greater);
             assert_eq!(natural_order(newer, newer), Ordering::Equal);
         }

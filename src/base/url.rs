@@ -75,7 +75,10 @@ impl Url {
     /// The port, if one is written.
     pub fn port(&self) -> Option<u16> {
         let authority = self.authority();
-        authority[self.host().len()..].strip_prefix(':')?.parse().ok()
+        authority[self.host().len()..]
+            .strip_prefix(':')?
+            .parse()
+            .ok()
     }
 
     /// The path as written, with its leading slash and without the query.
@@ -103,7 +106,8 @@ impl Url {
     /// [`Kind::Format`] if the outcome is not a well-formed URL.
     pub fn append(&self, relative: &str) -> Result<Self, Error> {
         let slash = if self.text.ends_with('/') { "" } else { "/" };
-        let mut url: Self = format!("{}{slash}{}", self.text, relative.trim_start_matches('/')).parse()?;
+        let mut url: Self =
+            format!("{}{slash}{}", self.text, relative.trim_start_matches('/')).parse()?;
         url.userinfo.clone_from(&self.userinfo);
         Ok(url)
     }
@@ -130,7 +134,10 @@ impl Url {
         } else {
             let path = self.path();
             let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
-            format!("{scheme}{authority}{}", without_dots(&format!("{folder}{reference}")))
+            format!(
+                "{scheme}{authority}{}",
+                without_dots(&format!("{folder}{reference}"))
+            )
         };
         let url: Self = text.parse()?;
         if url.scheme() == Scheme::File {
@@ -169,12 +176,18 @@ impl FromStr for Url {
         };
         let scheme = scheme.to_ascii_lowercase();
         if !["https", "http", "file"].contains(&scheme.as_str()) {
-            return Err(malformed(text, "the scheme is neither https, http nor file"));
+            return Err(malformed(
+                text,
+                "the scheme is neither https, http nor file",
+            ));
         }
         if text.len() > MAX_LENGTH {
             return Err(malformed(&text[..80], "longer than 4096 bytes"));
         }
-        if !rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b)) {
+        if !rest
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b))
+        {
             return Err(malformed(text, "a character that must be percent-encoded"));
         }
         if rest.contains('#') {
@@ -248,7 +261,9 @@ fn malformed(text: &str, why: &str) -> Error {
 /// Errors show the text that was given; a password in it must not be shown with it.
 fn without_userinfo(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?']).map_or(text.len(), |at| start + at);
+    let end = text[start..]
+        .find(['/', '?'])
+        .map_or(text.len(), |at| start + at);
     match text[start..end].rfind('@') {
         Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
         None => text.to_owned(),
@@ -265,7 +280,9 @@ fn check_host(host: &str) -> Result<(), &'static str> {
     {
         return Err("the port is not a number from 0 to 65535");
     }
-    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
     let valid = match literal {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
@@ -275,7 +292,11 @@ fn check_host(host: &str) -> Result<(), &'static str> {
                     .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
         }
     };
-    if valid { Ok(()) } else { Err("the host is not a name or address") }
+    if valid {
+        Ok(())
+    } else {
+        Err("the host is not a name or address")
+    }
 }
 
 fn is_absolute(reference: &str) -> bool {
@@ -324,7 +345,10 @@ mod tests {
     #[test]
     fn parts() {
         let it = url("https://User:pa%40ss@Host.Example:8443/a/b%3Ac.tar.xz?x=1");
-        assert_eq!(it.to_string(), "https://host.example:8443/a/b%3Ac.tar.xz?x=1");
+        assert_eq!(
+            it.to_string(),
+            "https://host.example:8443/a/b%3Ac.tar.xz?x=1"
+        );
         assert_eq!(it.userinfo(), Some("User:pa%40ss"));
         assert_eq!((it.host(), it.port()), ("host.example", Some(8443)));
         assert_eq!(it.path(), "/a/b%3Ac.tar.xz");
@@ -341,10 +365,23 @@ mod tests {
     #[test]
     fn refusals_show_no_password() {
         for bad in [
-            "alpine", "ftp://h/", "http://", "http://h:99999/", "https://h/a b", "https://h/#f",
-            "file://host/x", "file:x", "https://[::g]/", "https://h/\"", "https://ex ample/",
+            "alpine",
+            "ftp://h/",
+            "http://",
+            "http://h:99999/",
+            "https://h/a b",
+            "https://h/#f",
+            "file://host/x",
+            "file:x",
+            "https://[::g]/",
+            "https://h/\"",
+            "https://ex ample/",
         ] {
-            assert_eq!(bad.parse::<Url>().unwrap_err().kind(), Kind::Format, "{bad}");
+            assert_eq!(
+                bad.parse::<Url>().unwrap_err().kind(),
+                Kind::Format,
+                "{bad}"
+            );
         }
         let error = "https://me:secret@h:x/".parse::<Url>().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
@@ -383,6 +420,9 @@ mod tests {
     #[test]
     fn percent_coding() {
         assert_eq!(decode_percent("a%3Ab%zz%4"), b"a:b%zz%4");
-        assert_eq!(encode_path("/a b/20260128_13:00/ü"), "/a%20b/20260128_13:00/%C3%BC");
+        assert_eq!(
+            encode_path("/a b/20260128_13:00/ü"),
+            "/a%20b/20260128_13:00/%C3%BC"
+        );
     }
 }

@@ -16,7 +16,13 @@ impl Cache {
     ///
     /// # Errors
     /// [`Kind::Local`]; the partial file is then still there.
-    pub fn commit(&self, key: &Key, partial: Partial, verified: &Verified, url: &str) -> Result<Entry> {
+    pub fn commit(
+        &self,
+        key: &Key,
+        partial: Partial,
+        verified: &Verified,
+        url: &str,
+    ) -> Result<Entry> {
         let right = verified.digest() == key.sha256
             && verified.size() == partial.length()
             && key.size.is_none_or(|size| size == verified.size());
@@ -46,7 +52,8 @@ impl Cache {
     fn place(&self, key: &Key, sealed: &Path, url: &str) -> Result<Entry> {
         let folder = self.folder_of(key);
         let parent = folder.parent().unwrap_or(&folder).to_owned();
-        sys::create_private(&parent).map_err(|error| Error::local("cannot create", &parent, error))?;
+        sys::create_private(&parent)
+            .map_err(|error| Error::local("cannot create", &parent, error))?;
         let staging = parent.join(format!("{STAGING}{}", sys::unique_suffix()));
         let stage = || -> io::Result<()> {
             sys::create_private(&staging)?;
@@ -110,7 +117,11 @@ impl Cache {
 
     /// Syncs the parents of a new entry up to the cache directory: each of them may be new, too.
     fn sync_up(&self, folder: &Path) -> io::Result<()> {
-        for parent in folder.ancestors().skip(1).take_while(|it| it.starts_with(self.path())) {
+        for parent in folder
+            .ancestors()
+            .skip(1)
+            .take_while(|it| it.starts_with(self.path()))
+        {
             sys::sync_folder(parent)?;
         }
         Ok(())
@@ -120,7 +131,10 @@ impl Cache {
 fn gone_again(key: &Key, how: &str) -> Error {
     Error::new(
         Kind::Local,
-        format!("{} {}: the new cache entry was {how} by another program", key.image, key.arch),
+        format!(
+            "{} {}: the new cache entry was {how} by another program",
+            key.image, key.arch
+        ),
     )
 }
 

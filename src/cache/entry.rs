@@ -84,7 +84,8 @@ impl Cache {
         for folder in self.folders()? {
             let candidate = folder.to_string_lossy().ends_with(&suffix);
             if candidate
-                && let Lookup::Hit(entry) = self.read_entry(&folder, Some(digest), Rehash::IfTouched)?
+                && let Lookup::Hit(entry) =
+                    self.read_entry(&folder, Some(digest), Rehash::IfTouched)?
             {
                 return Ok(Some(entry));
             }
@@ -155,7 +156,8 @@ impl Cache {
             }
             Err(error) => return Ok(Some(format!("{}: {error}", entry.record.file))),
         };
-        let stamp = Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
+        let stamp =
+            Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
         let recorded = entry.record.stamp;
         if stamp.size != recorded.size {
             return Ok(Some(format!(
@@ -182,7 +184,10 @@ impl Cache {
             }
             Err(Fault::Io(error)) => return Ok(Some(format!("{}: {error}", entry.record.file))),
             Err(Fault::Short { .. } | Fault::Long { .. }) => {
-                return Ok(Some(format!("{} changed while it was read", entry.record.file)));
+                return Ok(Some(format!(
+                    "{} changed while it was read",
+                    entry.record.file
+                )));
             }
         }
         if !untouched {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Cache;
 use super::entry::Rehash;
 use super::key::BY_HASH;
 use super::store::WriteLock;
 use super::survey::{Condition, Found};
-use super::Cache;
 use crate::base::{Digest, Timestamp, natural_order};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, FileLock, Locked};
@@ -72,7 +72,11 @@ impl Cache {
         let mut pruned = Vec::new();
         for (folder, size) in self.candidates(options, now)? {
             let kind = if options.dry_run {
-                if self.in_use(&folder) { PrunedKind::InUse } else { PrunedKind::Entry }
+                if self.in_use(&folder) {
+                    PrunedKind::InUse
+                } else {
+                    PrunedKind::Entry
+                }
             } else if self.remove(&folder)? {
                 PrunedKind::Entry
             } else {
@@ -131,7 +135,12 @@ impl Cache {
 
     /// Old partial downloads, leftovers and quarantined entries. Only names of our own making:
     /// a file that we do not know stays.
-    fn sweep(&self, options: &PruneOptions, now: Timestamp, pruned: &mut Vec<Pruned>) -> Result<()> {
+    fn sweep(
+        &self,
+        options: &PruneOptions,
+        now: Timestamp,
+        pruned: &mut Vec<Pruned>,
+    ) -> Result<()> {
         let limit = if options.all { Duration::ZERO } else { STALE };
         let old = |path: &Path| modified(path).is_some_and(|then| age(now, then) >= limit);
         let mut take = |path: PathBuf, kind: PrunedKind, locked: Option<WriteLock>| {
@@ -193,7 +202,8 @@ impl Cache {
             sys::create_private(&self.locks())?;
             sys::open_append(&path)
         };
-        let file = open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
+        let file =
+            open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
         match FileLock::try_exclusive(file) {
             Locked::Held(lock) => Ok(lock),
             Locked::Busy(_) => Err(Error::new(

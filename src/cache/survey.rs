@@ -78,7 +78,11 @@ impl Cache {
             Err(_) => None,
         };
         let parent = folder.parent().unwrap_or(folder);
-        let doomed = parent.join(format!("{}{}", super::commit::STAGING, sys::unique_suffix()));
+        let doomed = parent.join(format!(
+            "{}{}",
+            super::commit::STAGING,
+            sys::unique_suffix()
+        ));
         // Out of sight first, in one step: a half-removed entry is never found by its name.
         match sys::rename_noreplace(folder, &doomed) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
@@ -99,7 +103,11 @@ impl Cache {
         sys::create_private(&quarantine)
             .map_err(|error| Error::local("cannot create", &quarantine, error))?;
         let images = self.images();
-        let name = folder.strip_prefix(&images).unwrap_or(folder).to_string_lossy().replace('/', "_");
+        let name = folder
+            .strip_prefix(&images)
+            .unwrap_or(folder)
+            .to_string_lossy()
+            .replace('/', "_");
         let target = quarantine.join(format!("{name}.{}", sys::unique_suffix()));
         match sys::rename_noreplace(folder, &target) {
             // Somebody else was faster.
@@ -127,12 +135,20 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn folders(&self) -> Result<Vec<PathBuf>> {
-        Ok(self.two_levels()?.into_iter().filter(|it| !is_staging(it)).collect())
+        Ok(self
+            .two_levels()?
+            .into_iter()
+            .filter(|it| !is_staging(it))
+            .collect())
     }
 
     /// What was staged or doomed and never finished.
     pub(super) fn staging_folders(&self) -> Result<Vec<PathBuf>> {
-        Ok(self.two_levels()?.into_iter().filter(|it| is_staging(it)).collect())
+        Ok(self
+            .two_levels()?
+            .into_iter()
+            .filter(|it| is_staging(it))
+            .collect())
     }
 
     fn two_levels(&self) -> Result<Vec<PathBuf>> {

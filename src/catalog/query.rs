@@ -19,7 +19,9 @@ impl Catalog {
 
     /// The image of exactly this name.
     pub fn get(&self, name: &str) -> Option<&Image> {
-        let at = self.images.binary_search_by(|image| image.name.as_str().cmp(name));
+        let at = self
+            .images
+            .binary_search_by(|image| image.name.as_str().cmp(name));
         Some(&self.images[at.ok()?])
     }
 
@@ -82,13 +84,21 @@ impl Catalog {
     /// does.
     pub fn origin_of(&self, image: &Image, pin: &Pin) -> Option<&Origin> {
         let url = pin.address.url()?;
-        let declared = image.source.as_ref().and_then(|source| source.origin.as_ref());
+        let declared = image
+            .source
+            .as_ref()
+            .and_then(|source| source.origin.as_ref());
         let holds = |origin: &&Origin| url.below(&origin.url).is_some();
         self.origins
             .iter()
             .filter(|origin| declared == Some(&origin.name))
             .find(holds)
-            .or_else(|| self.origins.iter().filter(holds).max_by_key(|it| it.url.as_str().len()))
+            .or_else(|| {
+                self.origins
+                    .iter()
+                    .filter(holds)
+                    .max_by_key(|it| it.url.as_str().len())
+            })
     }
 
     /// Every mirror of this preset name, with the origin that it mirrors.
@@ -97,7 +107,10 @@ impl Catalog {
         name: &'a str,
     ) -> impl Iterator<Item = (&'a Origin, &'a Mirror)> + 'a {
         self.origins.iter().flat_map(move |origin| {
-            let mirrors = origin.mirrors.iter().filter(move |mirror| mirror.name == name);
+            let mirrors = origin
+                .mirrors
+                .iter()
+                .filter(move |mirror| mirror.name == name);
             mirrors.map(move |mirror| (origin, mirror))
         })
     }
@@ -118,7 +131,10 @@ impl Catalog {
             // Not a misspelling: perhaps a version that the catalog does not have.
             let distro = text.split('-').next().unwrap_or_default();
             let same = self.images.iter().filter(|image| image.distro == distro);
-            near = same.rev().map(|image| (0, image.name.to_string())).collect();
+            near = same
+                .rev()
+                .map(|image| (0, image.name.to_string()))
+                .collect();
         } else {
             near.sort();
         }
@@ -255,7 +271,10 @@ fn unpinned(image: &Image, arch: Arch) -> Error {
     } else {
         format!("pinned: {}", pinned.join(", "))
     };
-    Error::new(Kind::Unknown, format!("{}: {arch} {what} ({rest})", image.name))
+    Error::new(
+        Kind::Unknown,
+        format!("{}: {arch} {what} ({rest})", image.name),
+    )
 }
 
 /// Edit distance with transpositions (optimal string alignment).
@@ -266,7 +285,9 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, x) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let mut best = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
+            let mut best = (above[j] + usize::from(x != y))
+                .min(above[j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 best = best.min(before[j - 1] + 1);
             }
@@ -286,7 +307,10 @@ mod tests {
     #[test]
     fn the_table_is_usable_in_const_context() {
         let catalog = Catalog::embedded();
-        assert_eq!(catalog.get("alpine-3.21").unwrap().pin(Arch::Amd64), Some(ALPINE));
+        assert_eq!(
+            catalog.get("alpine-3.21").unwrap().pin(Arch::Amd64),
+            Some(ALPINE)
+        );
         for image in &*catalog.images {
             assert_eq!(pinned_image(image.name.as_str()), Some(image));
             for pin in &*image.pins {
@@ -329,9 +353,19 @@ mod tests {
         ] {
             let error = catalog.find(text).unwrap_err();
             assert_eq!(error.kind(), Kind::Unknown);
-            assert!(error.suggestions().contains(&expect.to_owned()), "{text}: {:?}", error.suggestions());
+            assert!(
+                error.suggestions().contains(&expect.to_owned()),
+                "{text}: {:?}",
+                error.suggestions()
+            );
         }
-        assert!(catalog.find("completely-different").unwrap_err().suggestions().is_empty());
+        assert!(
+            catalog
+                .find("completely-different")
+                .unwrap_err()
+                .suggestions()
+                .is_empty()
+        );
         assert!(catalog.find("alpine-9.99").unwrap_err().suggestions()[0].starts_with("alpine-"));
     }
 
@@ -341,6 +375,9 @@ mod tests {
         let good = format!("alpine-3.21@{}", ALPINE.snapshot).parse().unwrap();
         assert_eq!(catalog.resolve(&good, Arch::Amd64).unwrap().1, ALPINE);
         let other = "alpine-3.21@20200101_00:00".parse().unwrap();
-        assert_eq!(catalog.resolve(&other, Arch::Amd64).unwrap_err().kind(), Kind::Unknown);
+        assert_eq!(
+            catalog.resolve(&other, Arch::Amd64).unwrap_err().kind(),
+            Kind::Unknown
+        );
     }
 }

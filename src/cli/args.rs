@@ -9,9 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Cargo.lock for operating-system images: pinned names become verified files.
 #[derive(Debug, Parser)]
 #[command(name = "distro-fetch", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done · 1 other · 2 usage · 3 unknown image or architecture · \
+#[command(
+    after_help = "Exit codes: 0 done · 1 other · 2 usage · 3 unknown image or architecture · \
     4 not cached and offline · 5 network · 6 gone upstream · 7 wrong bytes · 8 this machine · \
-    9 malformed or unsupported · 130, 143 interrupted")]
+    9 malformed or unsupported · 130, 143 interrupted"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -24,17 +26,43 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Where verified files are kept [default: ~/.cache/distro-fetch]
-    #[arg(long, global = true, value_name = "DIR", env = "DISTRO_FETCH_CACHE_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DISTRO_FETCH_CACHE_DIR",
+        hide_env_values = true
+    )]
     pub(crate) cache_dir: Option<PathBuf>,
     /// A catalog to use instead of the one that is built in
-    #[arg(long, global = true, value_name = "FILE", env = "DISTRO_FETCH_CATALOG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DISTRO_FETCH_CATALOG",
+        hide_env_values = true
+    )]
     pub(crate) catalog: Option<PathBuf>,
     /// Architectures, or `all` [default: this machine's; for list: all]
-    #[arg(long, global = true, value_name = "ARCH", value_delimiter = ',', env = "DISTRO_FETCH_ARCH", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ARCH",
+        value_delimiter = ',',
+        env = "DISTRO_FETCH_ARCH",
+        hide_env_values = true
+    )]
     pub(crate) arch: Vec<String>,
     /// Ask this mirror first: a base URL, a template with {path} {sha256} {name} {arch} {snapshot}
     /// {file} {host}, or the name of a catalog mirror
-    #[arg(long, global = true, value_name = "MIRROR", value_delimiter = ' ', env = "DISTRO_FETCH_MIRROR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "MIRROR",
+        value_delimiter = ' ',
+        env = "DISTRO_FETCH_MIRROR",
+        hide_env_values = true
+    )]
     pub(crate) mirror: Vec<String>,
     /// Ask nobody but the mirrors that were given
     #[arg(long, global = true, env = "DISTRO_FETCH_MIRROR_ONLY", value_parser = FalseyValueParser::new(), hide_env_values = true)]
@@ -58,13 +86,26 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorMode::Auto, env = "DISTRO_FETCH_COLOR", hide_env_values = true)]
     pub(crate) color: ColorMode,
     /// Trust the certificates in this PEM file instead of the built-in ones
-    #[arg(long, global = true, value_name = "FILE", env = "DISTRO_FETCH_CA_CERT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DISTRO_FETCH_CA_CERT",
+        hide_env_values = true
+    )]
     pub(crate) ca_cert: Option<PathBuf>,
     /// Give up on a silent server after this time (30, 30s, 2m)
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, env = "DISTRO_FETCH_TIMEOUT", hide_env_values = true)]
     pub(crate) timeout: Option<Duration>,
     /// How many more chances a busy or broken source gets
-    #[arg(long, global = true, value_name = "N", default_value_t = 3, env = "DISTRO_FETCH_RETRIES", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 3,
+        env = "DISTRO_FETCH_RETRIES",
+        hide_env_values = true
+    )]
     pub(crate) retries: u32,
     /// How many images are fetched at once
     #[arg(long, short, global = true, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), env = "DISTRO_FETCH_JOBS", hide_env_values = true)]
@@ -231,7 +272,9 @@ pub(crate) enum ColorMode {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {
         "" | "s" => 1,
@@ -262,7 +305,14 @@ mod tests {
         for (text, expect) in [("30", 30), ("90s", 90), ("2m", 120), ("30d", 2_592_000)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(expect)));
         }
-        for bad in ["", "s", "-1", "1y", "99999999999999999999", "9999999999999999999w"] {
+        for bad in [
+            "",
+            "s",
+            "-1",
+            "1y",
+            "99999999999999999999",
+            "9999999999999999999w",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

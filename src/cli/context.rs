@@ -86,7 +86,11 @@ impl Context {
         let options = Options {
             mirrors: self.mirrors()?,
             mirrors_only: global.mirror_only,
-            reach: if global.offline { Reach::CacheOnly } else { reach },
+            reach: if global.offline {
+                Reach::CacheOnly
+            } else {
+                reach
+            },
             rehash,
             retries: global.retries,
             net: self.net()?,
@@ -101,9 +105,9 @@ impl Context {
     pub(crate) fn mirrors(&self) -> Result<Vec<MirrorSpec>> {
         let mut mirrors = Vec::new();
         for text in self.global.mirror.iter().filter(|text| !text.is_empty()) {
-            let mirror: MirrorSpec = text.parse().map_err(|error: Error| {
-                Usage(format!("--mirror: {}", error.message()))
-            })?;
+            let mirror: MirrorSpec = text
+                .parse()
+                .map_err(|error: Error| Usage(format!("--mirror: {}", error.message())))?;
             if let MirrorSpec::Preset(name) = &mirror
                 && self.catalog.presets(name).next().is_none()
             {
@@ -150,7 +154,9 @@ impl Context {
         };
         config.ca = match &self.global.ca_cert {
             Some(path) => Some(path.clone()),
-            None => env::var_os("SSL_CERT_FILE").filter(|it| !it.is_empty()).map(PathBuf::from),
+            None => env::var_os("SSL_CERT_FILE")
+                .filter(|it| !it.is_empty())
+                .map(PathBuf::from),
         };
         Ok(config)
     }
@@ -166,13 +172,21 @@ fn variable(name: &str) -> Option<String> {
 
 /// As the XDG base directory specification has it: a relative `XDG_CACHE_HOME` is ignored.
 fn default_cache_dir() -> Result<PathBuf> {
-    let xdg = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = xdg.or_else(|| Some(home()?.join(".cache"))).ok_or_else(|| {
-        Error::new(
-            Kind::Local,
-            "there is no place for the cache: neither HOME nor XDG_CACHE_HOME is set",
-        )
-    })?;
+    let xdg = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let home = || {
+        env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let base = xdg
+        .or_else(|| Some(home()?.join(".cache")))
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Local,
+                "there is no place for the cache: neither HOME nor XDG_CACHE_HOME is set",
+            )
+        })?;
     Ok(base.join("distro-fetch"))
 }

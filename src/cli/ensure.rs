@@ -27,7 +27,11 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
         Pull::Missing => Reach::Network,
         Pull::Never => Reach::CacheOnly,
     };
-    let rehash = if arguments.verify { Rehash::Always } else { Rehash::IfTouched };
+    let rehash = if arguments.verify {
+        Rehash::Always
+    } else {
+        Rehash::IfTouched
+    };
     let fetcher = context.fetcher(reach, rehash)?;
     let reporter = Reporter::new(context);
     let results = fetcher.ensure_all(&requests, context.global.jobs.into(), &reporter);
@@ -56,17 +60,20 @@ fn check(arguments: &Ensure) -> Result<()> {
     let message = match arguments.form {
         Form::Source => match (arguments.size, &arguments.output) {
             (Some(_), _) => "--size is for --as raw and --as ext4".to_owned(),
-            (None, Some(path)) if path.to_string_lossy().ends_with('/') || path.is_dir() => format!(
-                "--output {} is a directory: unpacking into one is not part of this version; \
+            (None, Some(path)) if path.to_string_lossy().ends_with('/') || path.is_dir() => {
+                format!(
+                    "--output {} is a directory: unpacking into one is not part of this version; \
                  name a file for the verified upstream file",
-                path.display()
-            ),
+                    path.display()
+                )
+            }
             _ => return Ok(()),
         },
         form => format!(
             "--as {} is not part of this version, which gives the verified upstream file \
              (--as source)",
-            clap::ValueEnum::to_possible_value(&form).map_or_else(String::new, |it| it.get_name().to_owned())
+            clap::ValueEnum::to_possible_value(&form)
+                .map_or_else(String::new, |it| it.get_name().to_owned())
         ),
     };
     Err(Usage(message).into())
@@ -76,7 +83,10 @@ fn requests(context: &Context, arguments: &Ensure) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
     for text in &arguments.images {
         if text.starts_with("docker://") {
-            return Err(Usage(format!("{text}: container images are not part of this version")).into());
+            return Err(Usage(format!(
+                "{text}: container images are not part of this version"
+            ))
+            .into());
         }
         if text.contains("://") {
             requests.push(by_hash(text, arguments)?);
@@ -93,9 +103,14 @@ fn requests(context: &Context, arguments: &Ensure) -> Result<Vec<Request>> {
 }
 
 fn by_hash(text: &str, arguments: &Ensure) -> Result<Request> {
-    let url: Url = text.parse().map_err(|error: Error| Usage(error.message().to_owned()))?;
+    let url: Url = text
+        .parse()
+        .map_err(|error: Error| Usage(error.message().to_owned()))?;
     match arguments.sha256 {
-        None => Err(Usage(format!("{url}: say what it must hash to with --sha256; nothing is fetched unverified")).into()),
+        None => Err(Usage(format!(
+            "{url}: say what it must hash to with --sha256; nothing is fetched unverified"
+        ))
+        .into()),
         Some(_) if arguments.images.len() > 1 => {
             Err(Usage("--sha256 takes one URL at a time".to_owned()).into())
         }
@@ -104,7 +119,10 @@ fn by_hash(text: &str, arguments: &Ensure) -> Result<Request> {
 }
 
 /// Every outcome; or the first error, after the others have been told.
-fn all_or_errors(context: &Context, results: Vec<distro_fetch::Result<Outcome>>) -> Result<Vec<Outcome>> {
+fn all_or_errors(
+    context: &Context,
+    results: Vec<distro_fetch::Result<Outcome>>,
+) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     let mut errors = Vec::new();
     for result in results {
@@ -125,7 +143,9 @@ fn all_or_errors(context: &Context, results: Vec<distro_fetch::Result<Outcome>>)
 
 fn leave(outcome: &Outcome, target: &Path, force: bool) -> Result<PathBuf> {
     let overwrite = if force { Overwrite::Yes } else { Overwrite::No };
-    Ok(outcome.entry.copy_to(target, overwrite, || !super::signals::received())?)
+    Ok(outcome
+        .entry
+        .copy_to(target, overwrite, || !super::signals::received())?)
 }
 
 fn document(request: &Request, outcome: &Outcome, path: &Path) -> serde_json::Value {

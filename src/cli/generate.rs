@@ -39,7 +39,10 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<ExitCode> {
 
 /// `distro-fetch.1`, `distro-fetch-cache-prune.1` and so on.
 fn write_pages(command: &clap::Command, folder: &Path) -> Result<()> {
-    for inner in command.get_subcommands().filter(|it| it.get_name() != "help") {
+    for inner in command
+        .get_subcommands()
+        .filter(|it| it.get_name() != "help")
+    {
         write_pages(inner, folder)?;
     }
     let man = clap_mangen::Man::new(command.clone());

@@ -93,7 +93,10 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
     match error.kind() {
         Kind::Unknown => {
             if let [first, rest @ ..] = error.suggestions() {
-                let more = rest.iter().map(|name| format!(", {name}")).collect::<String>();
+                let more = rest
+                    .iter()
+                    .map(|name| format!(", {name}"))
+                    .collect::<String>();
                 hints.push(format!("did you mean {first}{more}?"));
             } else {
                 hints.push("`distro-fetch list` shows every image".to_owned());
@@ -101,7 +104,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
         }
         Kind::Offline => hints.push("run the command once without --offline".to_owned()),
         Kind::Network => hints.push(
-            "run the command again; what has arrived is kept. Another server: --mirror URL".to_owned(),
+            "run the command again; what has arrived is kept. Another server: --mirror URL"
+                .to_owned(),
         ),
         Kind::Gone => hints.push(
             "upstream has deleted this snapshot: --mirror URL names a server that still has it, \
@@ -125,7 +129,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
     hints
 }
 
-const FULL: &str = "`distro-fetch cache prune` makes room; --cache-dir DIR puts the cache elsewhere";
+const FULL: &str =
+    "`distro-fetch cache prune` makes room; --cache-dir DIR puts the cache elsewhere";
 
 /// Names come from servers and files: what a terminal would obey is shown, not sent.
 struct Escaped<'a>(&'a anyhow::Error);

@@ -28,17 +28,27 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
         }
     }
     if context.global.json {
-        output::json(&rows.iter().map(|(image, pin, cached)| document(image, pin, *cached)).collect())?;
+        output::json(
+            &rows
+                .iter()
+                .map(|(image, pin, cached)| document(image, pin, *cached))
+                .collect(),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut lines = vec![["IMAGE", "KIND", "ARCH", "SNAPSHOT", "SIZE", "CACHED"].map(str::to_owned).to_vec()];
+    let mut lines = vec![
+        ["IMAGE", "KIND", "ARCH", "SNAPSHOT", "SIZE", "CACHED"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for (image, pin, cached) in rows {
         lines.push(vec![
             image.name.to_string(),
             image.kind.to_string(),
             pin.arch.to_string(),
             pin.snapshot.to_string(),
-            pin.size.map_or_else(|| "-".to_owned(), |size| HumanBytes(size).to_string()),
+            pin.size
+                .map_or_else(|| "-".to_owned(), |size| HumanBytes(size).to_string()),
             if cached { "yes" } else { "" }.to_owned(),
         ]);
     }
@@ -55,7 +65,14 @@ pub(crate) fn is_cached(cache: &Cache, image: &Image, pin: &Pin) -> bool {
 
 pub(crate) fn key(image: &Image, pin: &Pin) -> Option<Key> {
     let url = pin.address.url()?;
-    Some(Key::pinned(&image.name, pin.arch, &pin.snapshot, pin.sha256, pin.size, url))
+    Some(Key::pinned(
+        &image.name,
+        pin.arch,
+        &pin.snapshot,
+        pin.sha256,
+        pin.size,
+        url,
+    ))
 }
 
 fn document(image: &Image, pin: &Pin, cached: bool) -> serde_json::Value {

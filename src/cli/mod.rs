@@ -32,7 +32,11 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => {
             // Help and version are results; everything else is usage, exit code 2.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(hints::USAGE) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(hints::USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let json = arguments.global.json;

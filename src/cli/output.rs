@@ -58,7 +58,10 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -82,7 +85,6 @@ impl Color {
     pub(crate) fn red(self, text: &str) -> String {
         self.paint("1;31", text)
     }
-
 
     pub(crate) fn cyan(self, text: &str) -> String {
         self.paint("36", text)

@@ -42,7 +42,11 @@ struct Job {
 impl Reporter {
     pub(crate) fn new(context: &Context) -> Self {
         let global = &context.global;
-        let bar = || Mode::Bar(MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        let bar = || {
+            Mode::Bar(MultiProgress::with_draw_target(
+                ProgressDrawTarget::stderr_with_hz(10),
+            ))
+        };
         let mode = match global.progress {
             _ if global.quiet => Mode::Silent,
             ProgressMode::Auto if std::io::stderr().is_terminal() => bar(),
@@ -115,13 +119,22 @@ impl Reporter {
         }
         let first = self.with_job(subject, 0, |job| !std::mem::replace(&mut job.waiting, true));
         if first {
-            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            self.warn(subject, &format!("waiting for {who}, which is fetching it ({lock})"));
+            let who = holder.map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}"),
+            );
+            self.warn(
+                subject,
+                &format!("waiting for {who}, which is fetching it ({lock})"),
+            );
         }
     }
 
     fn source(&self, subject: &str, url: &str, resumed: u64, total: Option<u64>) {
-        let size = total.map_or_else(|| "size unknown".to_owned(), |size| HumanBytes(size).to_string());
+        let size = total.map_or_else(
+            || "size unknown".to_owned(),
+            |size| HumanBytes(size).to_string(),
+        );
         let from = if resumed > 0 {
             format!(", {} of it kept from before", HumanBytes(resumed))
         } else {
@@ -141,7 +154,9 @@ impl Reporter {
     fn progress(&self, subject: &str, received: u64, total: Option<u64>) {
         let line = self.with_job(subject, received, |job| {
             if let Some(bar) = &job.bar {
-                if bar.length() == Some(0) && let Some(total) = total {
+                if bar.length() == Some(0)
+                    && let Some(total) = total
+                {
                     bar.set_length(total);
                 }
                 bar.set_position(received);
@@ -169,7 +184,11 @@ impl Reporter {
     }
 
     fn done(&self, subject: &str, cached: bool, size: u64) {
-        let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+        let job = self
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(subject);
         if let Some(bar) = job.and_then(|job| job.bar) {
             bar.finish_and_clear();
         }
@@ -225,16 +244,25 @@ impl Reporter {
     fn json(&self, event: Event<'_>) {
         let Event { subject, what } = event;
         let mut line = match what {
-            What::Waiting { lock, holder, since } => {
+            What::Waiting {
+                lock,
+                holder,
+                since,
+            } => {
                 json!({ "event": "waiting", "lock": lock, "holder": holder, "seconds": since.as_secs() })
             }
             What::Unlocked { reason } => json!({ "event": "unlocked", "reason": reason }),
-            What::Source { url, resumed, total } => {
+            What::Source {
+                url,
+                resumed,
+                total,
+            } => {
                 json!({ "event": "source", "url": url, "resumed": resumed, "total": total })
             }
             What::Progress { received, total } => {
                 let due = self.with_job(subject, received, |job| {
-                    let due = job.said.elapsed() >= Duration::from_millis(100) || total == Some(received);
+                    let due =
+                        job.said.elapsed() >= Duration::from_millis(100) || total == Some(received);
                     if due {
                         job.said = Instant::now();
                     }
@@ -245,14 +273,22 @@ impl Reporter {
                 }
                 json!({ "event": "progress", "received": received, "total": total })
             }
-            What::Retry { url, verdict, pause } => {
+            What::Retry {
+                url,
+                verdict,
+                pause,
+            } => {
                 json!({ "event": "retry", "url": url, "verdict": verdict, "pause_seconds": pause.as_secs_f64() })
             }
-            What::Failed { url, verdict } => json!({ "event": "failed", "url": url, "verdict": verdict }),
+            What::Failed { url, verdict } => {
+                json!({ "event": "failed", "url": url, "verdict": verdict })
+            }
             What::Quarantined { path, reason } => {
                 json!({ "event": "quarantined", "path": path, "reason": reason })
             }
-            What::Done { cached, size } => json!({ "event": "done", "cached": cached, "size": size }),
+            What::Done { cached, size } => {
+                json!({ "event": "done", "cached": cached, "size": size })
+            }
             _ => return,
         };
         line["subject"] = json!(subject);

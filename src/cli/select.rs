@@ -43,7 +43,9 @@ pub(crate) fn images<'a>(context: &'a Context, globs: &[String]) -> Result<Vec<&
         found.extend(all().filter(|image| {
             matches_glob(&lower, image.name.as_str())
                 || lower == image.distro
-                || image.alias().is_some_and(|alias| matches_glob(&lower, &alias))
+                || image
+                    .alias()
+                    .is_some_and(|alias| matches_glob(&lower, &alias))
         }));
         if found.len() == before {
             if glob.contains(['*', '?']) {

@@ -62,15 +62,14 @@ impl<'a> Shown<'a> {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
         };
-        let path = match key(image, pin).map(|key| cache.lookup(&key, Rehash::IfTouched)).transpose()? {
+        let path = match key(image, pin)
+            .map(|key| cache.lookup(&key, Rehash::IfTouched))
+            .transpose()?
+        {
             Some(Lookup::Hit(entry)) => Some(entry.path().to_string_lossy().into_owned()),
             _ => None,
         };
-        Ok(Self {
-            pin,
-            sources,
-            path,
-        })
+        Ok(Self { pin, sources, path })
     }
 }
 
@@ -85,16 +84,36 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
         ("variant", image.variant.as_ref()),
         ("title", image.title.as_ref()),
     ];
-    about.extend(optional.into_iter().filter_map(|(name, text)| Some((name, text?.to_string()))));
+    about.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?.to_string()))),
+    );
     if image.default {
-        about.push(("default", format!("yes: `{}` means this image", image.distro)));
+        about.push((
+            "default",
+            format!("yes: `{}` means this image", image.distro),
+        ));
     }
     if let Some(source) = &image.source {
-        let origin = source.origin.as_ref().map(|it| format!(" at {it}")).unwrap_or_default();
-        let trust = source.trust.map(|it| format!(", trusted by {}", it.as_str())).unwrap_or_default();
-        about.push(("refreshed", format!("{}{origin}{trust}", source.kind.as_str())));
+        let origin = source
+            .origin
+            .as_ref()
+            .map(|it| format!(" at {it}"))
+            .unwrap_or_default();
+        let trust = source
+            .trust
+            .map(|it| format!(", trusted by {}", it.as_str()))
+            .unwrap_or_default();
+        about.push((
+            "refreshed",
+            format!("{}{origin}{trust}", source.kind.as_str()),
+        ));
         let origins = context.catalog.origins.iter();
-        if let Some(origin) = origins.into_iter().find(|it| Some(&it.name) == source.origin.as_ref()) {
+        if let Some(origin) = origins
+            .into_iter()
+            .find(|it| Some(&it.name) == source.origin.as_ref())
+        {
             about.push(("retention", format!("upstream keeps {}", origin.retention)));
         }
     }
@@ -107,7 +126,10 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
     if !unpinned.is_empty() {
         about.push(("not pinned yet", unpinned.join(", ")));
     }
-    let rows: Vec<_> = about.into_iter().map(|(name, text)| vec![format!("  {name}"), text]).collect();
+    let rows: Vec<_> = about
+        .into_iter()
+        .map(|(name, text)| vec![format!("  {name}"), text])
+        .collect();
     let mut lines = vec![image.name.to_string(), output::table(&rows)];
     for shown in pins {
         let pin = shown.pin;
@@ -120,7 +142,10 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
         let mut rows = vec![
             vec!["  sha256".to_owned(), pin.sha256.to_string()],
             vec!["  size".to_owned(), size],
-            vec!["  cached".to_owned(), shown.path.clone().unwrap_or_else(|| "no".to_owned())],
+            vec![
+                "  cached".to_owned(),
+                shown.path.clone().unwrap_or_else(|| "no".to_owned()),
+            ],
         ];
         if let Some(date) = pin.bumped_at {
             rows.push(vec!["  bumped".to_owned(), date.to_string()]);
@@ -136,7 +161,11 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
 fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
     let source = image.source.as_ref();
     let origin = source.and_then(|source| source.origin.as_ref());
-    let retention = context.catalog.origins.iter().find(|it| Some(&it.name) == origin);
+    let retention = context
+        .catalog
+        .origins
+        .iter()
+        .find(|it| Some(&it.name) == origin);
     let pins: Vec<_> = pins
         .iter()
         .map(|shown| {

@@ -143,7 +143,12 @@ impl Attempt<'_> {
     }
 
     /// A 206 must be exactly the rest of the file that we have the beginning of.
-    fn judge_part(&self, response: &Response, kept: u64, range: Option<&Range>) -> Result<(), Stop> {
+    fn judge_part(
+        &self,
+        response: &Response,
+        kept: u64,
+        range: Option<&Range>,
+    ) -> Result<(), Stop> {
         let lie = |why: String| {
             let why = format!("HTTP 206 that cannot be true: {why}");
             Err(Stop::StartOver(Verdict::Broken { why, retry: false }))
@@ -158,12 +163,19 @@ impl Attempt<'_> {
         if let (Some(total), Some(size)) = (part.total, size)
             && total != size
         {
-            return lie(format!("of {} where {} are pinned", bytes(total), bytes(size)));
+            return lie(format!(
+                "of {} where {} are pinned",
+                bytes(total),
+                bytes(size)
+            ));
         }
         if size.is_some_and(|size| part.last != size - 1) {
             return lie(format!("it ends at {}", part.last));
         }
-        if response.length.is_some_and(|length| length != part.last - part.first + 1) {
+        if response
+            .length
+            .is_some_and(|length| length != part.last - part.first + 1)
+        {
             return lie("its length is not that of its range".to_owned());
         }
         let known = range.and_then(|range| range.if_range.as_ref());
@@ -225,7 +237,11 @@ impl Attempt<'_> {
         resumed: Resumed,
     ) -> Result<Stop, Error> {
         let got = partial.length();
-        let of = self.request.key.size.map_or_else(String::new, |size| format!(" of {}", bytes(size)));
+        let of = self
+            .request
+            .key
+            .size
+            .map_or_else(String::new, |size| format!(" of {}", bytes(size)));
         let (why, actual) = match fault {
             Fault::Io(error) => {
                 let failure = Failure::of_io(&error, &self.client.config().timeouts);
@@ -297,7 +313,10 @@ impl Notes {
 
     /// No image is HTML: this is a login, a block page, or an error with status 200.
     fn is_page(&self) -> bool {
-        matches!(self.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"))
+        matches!(
+            self.content_type.as_deref(),
+            Some("text/html" | "application/xhtml+xml")
+        )
     }
 }
 
@@ -307,7 +326,10 @@ impl std::fmt::Display for Notes {
             write!(f, ", sent as {kind}")?;
         }
         if let Some(encoding) = &self.encoding {
-            write!(f, ", re-encoded by the server (Content-Encoding: {encoding})")?;
+            write!(
+                f,
+                ", re-encoded by the server (Content-Encoding: {encoding})"
+            )?;
         }
         Ok(())
     }

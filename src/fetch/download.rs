@@ -98,14 +98,20 @@ impl Download<'_> {
     }
 
     fn backoff(&self, failures: u32) -> Duration {
-        let doubled = self.options.backoff.saturating_mul(1 << (failures - 1).min(16));
+        let doubled = self
+            .options
+            .backoff
+            .saturating_mul(1 << (failures - 1).min(16));
         doubled.min(BACKOFF_CAP)
     }
 
     /// Sleeps in short steps, so that the observer can cancel.
     fn wait(&self, pause: Duration, received: u64) -> Result<()> {
         let start = Instant::now();
-        while let Some(left) = pause.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        while let Some(left) = pause
+            .checked_sub(start.elapsed())
+            .filter(|left| !left.is_zero())
+        {
             std::thread::sleep(left.min(STEP));
             (self.tell)(What::Progress {
                 received,
@@ -127,7 +133,10 @@ impl Download<'_> {
             .reduce(more_actionable);
         let Some(kind) = kind else {
             // `--mirror-only` with presets that do not carry this origin.
-            return Error::new(Kind::Network, format!("{subject}: there is no source to ask"));
+            return Error::new(
+                Kind::Network,
+                format!("{subject}: there is no source to ask"),
+            );
         };
         let digests = verdicts.iter().find_map(|(_, verdict)| match verdict {
             Verdict::Wrong {

@@ -144,7 +144,10 @@ impl Fetcher {
     ) -> Vec<Result<Outcome>> {
         let workers = jobs.clamp(1, requests.len().max(1));
         if workers == 1 {
-            return requests.iter().map(|request| self.ensure(request, observer)).collect();
+            return requests
+                .iter()
+                .map(|request| self.ensure(request, observer))
+                .collect();
         }
         let next = AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<Outcome>>>> =
@@ -163,7 +166,9 @@ impl Fetcher {
                 });
             }
         });
-        let taken = results.into_iter().map(|result| result.into_inner().ok().flatten());
+        let taken = results
+            .into_iter()
+            .map(|result| result.into_inner().ok().flatten());
         taken
             .map(|result| result.unwrap_or_else(|| Err(Error::new(Kind::Other, "a worker died"))))
             .collect()
@@ -180,7 +185,12 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&self) -> Result<Outcome> {
         let (cache, options, request) = (&self.fetcher.cache, &self.fetcher.options, self.request);
-        let cached = |entry| Ok(Outcome { entry, cached: true });
+        let cached = |entry| {
+            Ok(Outcome {
+                entry,
+                cached: true,
+            })
+        };
         let mut damage = match cache.lookup(&request.key, options.rehash)? {
             Lookup::Hit(entry) => return cached(entry),
             Lookup::Miss => None,
@@ -201,9 +211,14 @@ impl Work<'_> {
         if options.reach == Reach::CacheOnly {
             let why = damage.map_or_else(
                 || "not cached, and the network may not be used".to_owned(),
-                |why| format!("the cached copy was damaged ({why}), and the network may not be used"),
+                |why| {
+                    format!("the cached copy was damaged ({why}), and the network may not be used")
+                },
             );
-            return Err(Error::new(Kind::Offline, format!("{}: {why}", request.subject)));
+            return Err(Error::new(
+                Kind::Offline,
+                format!("{}: {why}", request.subject),
+            ));
         }
         let lock = self.lock()?;
         // Somebody else may have fetched it while we waited.

@@ -31,7 +31,10 @@ impl Request {
         let Some(url) = pin.address.url() else {
             return Err(Error::new(
                 Kind::Format,
-                format!("{}: container images cannot be fetched as a file", image.name),
+                format!(
+                    "{}: container images cannot be fetched as a file",
+                    image.name
+                ),
             ));
         };
         let mut mirrors = Vec::new();
@@ -42,7 +45,14 @@ impl Request {
             }
         }
         Ok(Self {
-            key: Key::pinned(&image.name, pin.arch, &pin.snapshot, pin.sha256, pin.size, url),
+            key: Key::pinned(
+                &image.name,
+                pin.arch,
+                &pin.snapshot,
+                pin.sha256,
+                pin.size,
+                url,
+            ),
             subject: format!("{} {} {}", image.name, pin.arch, pin.snapshot),
             url: url.clone(),
             alternates: pin.alternates.to_vec(),

@@ -65,7 +65,9 @@ impl MirrorSpec {
             Self::Base(base) => Some(base.append(upstream.path())?),
             Self::Preset(name) => {
                 let mut mirrors = request.mirrors.iter();
-                mirrors.find(|(mirror, _)| mirror == name).map(|(_, url)| url.clone())
+                mirrors
+                    .find(|(mirror, _)| mirror == name)
+                    .map(|(_, url)| url.clone())
             }
             Self::Template(template) => {
                 let filled = fill(template, |name| {
@@ -91,7 +93,11 @@ impl MirrorSpec {
 ///
 /// # Errors
 /// [`Kind::Format`] if a mirror makes a malformed address.
-pub(super) fn sources(request: &Request, mirrors: &[MirrorSpec], only: bool) -> Result<Vec<Source>> {
+pub(super) fn sources(
+    request: &Request,
+    mirrors: &[MirrorSpec],
+    only: bool,
+) -> Result<Vec<Source>> {
     let mut list: Vec<Source> = Vec::new();
     let mut add = |url: Url, role: &'static str| {
         if list.iter().all(|source| source.url != url) {
@@ -117,10 +123,16 @@ pub(super) fn sources(request: &Request, mirrors: &[MirrorSpec], only: bool) -> 
 
 fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> {
     let refuse = |why: String| {
-        let known: Vec<_> = PLACEHOLDERS.iter().map(|name| format!("{{{name}}}")).collect();
+        let known: Vec<_> = PLACEHOLDERS
+            .iter()
+            .map(|name| format!("{{{name}}}"))
+            .collect();
         Error::new(
             Kind::Format,
-            format!("malformed mirror template: {why} (there are {})", known.join(" ")),
+            format!(
+                "malformed mirror template: {why} (there are {})",
+                known.join(" ")
+            ),
         )
     };
     let mut filled = String::new();
@@ -161,13 +173,22 @@ mod tests {
             ("file:///srv/mirror/", format!("file:///srv/mirror{path}")),
             (
                 "https://m/{sha256}/{name}/{arch}/{file}",
-                format!("https://m/{}/alpine-3.21/amd64/rootfs.tar.xz", request.key.sha256),
+                format!(
+                    "https://m/{}/alpine-3.21/amd64/rootfs.tar.xz",
+                    request.key.sha256
+                ),
             ),
             (
                 "https://m/{host}/{path}?s={snapshot}",
-                format!("https://m/images.linuxcontainers.org{path}?s={}", request.key.snapshot),
+                format!(
+                    "https://m/images.linuxcontainers.org{path}?s={}",
+                    request.key.snapshot
+                ),
             ),
-            ("tuna", format!("https://mirrors.tuna.tsinghua.edu.cn/lxc-images{path}")),
+            (
+                "tuna",
+                format!("https://mirrors.tuna.tsinghua.edu.cn/lxc-images{path}"),
+            ),
         ] {
             let spec: MirrorSpec = text.parse().unwrap();
             assert_eq!(spec.url(&request).unwrap().unwrap().as_str(), expect);
@@ -185,7 +206,10 @@ mod tests {
         let mirrors = ["https://m/".parse().unwrap(), "tuna".parse().unwrap()];
         let list = sources(&request, &mirrors, false).unwrap();
         let roles: Vec<_> = list.iter().map(|source| source.role).collect();
-        assert_eq!(roles[..4], ["your mirror", "your mirror", "upstream", "mirror"]);
+        assert_eq!(
+            roles[..4],
+            ["your mirror", "your mirror", "upstream", "mirror"]
+        );
         let tuna = |source: &&Source| source.url.host().contains("tuna");
         assert_eq!(list.iter().filter(tuna).count(), 1);
         assert_eq!(sources(&request, &mirrors, true).unwrap().len(), 2);

@@ -106,7 +106,10 @@ impl<R: Read> VerifyingReader<R> {
     pub fn absorb(&mut self, mut prefix: impl Read, length: u64) -> io::Result<()> {
         let mut left = length;
         while left > 0 {
-            let want = self.block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let want = self
+                .block
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
             let n = read_some(&mut prefix, &mut self.block[..want])?;
             if n == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -131,7 +134,10 @@ impl<R: Read> VerifyingReader<R> {
         let allowed = self.expect.size.unwrap_or(self.expect.limit);
         // One byte more than allowed is asked for: the probe.
         let want = (allowed - self.seen).saturating_add(1);
-        let want = self.block.len().min(usize::try_from(want).unwrap_or(usize::MAX));
+        let want = self
+            .block
+            .len()
+            .min(usize::try_from(want).unwrap_or(usize::MAX));
         let n = read_some(&mut self.inner, &mut self.block[..want]).map_err(Fault::Io)?;
         if n == 0 {
             self.verified = Some(self.judge()?);

@@ -59,7 +59,11 @@ impl Client {
             // A password belongs to one host. Whoever is redirected to is somebody else.
             let same_host =
                 target.scheme() == url.scheme() && target.authority() == url.authority();
-            let response = self.ask(&target, range, authorization.as_deref().filter(|_| same_host))?;
+            let response = self.ask(
+                &target,
+                range,
+                authorization.as_deref().filter(|_| same_host),
+            )?;
             let (parts, body) = response.into_parts();
             let status = parts.status.as_u16();
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
@@ -69,7 +73,9 @@ impl Client {
             }
             target = follow(&target, &parts.headers)?;
         }
-        Err(Failure::pointless(format!("more than {MAX_REDIRECTS} redirects")))
+        Err(Failure::pointless(format!(
+            "more than {MAX_REDIRECTS} redirects"
+        )))
     }
 
     fn ask(
@@ -89,7 +95,9 @@ impl Client {
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
         }
-        request.call().map_err(|error| Failure::of(error, &self.config.timeouts))
+        request
+            .call()
+            .map_err(|error| Failure::of(error, &self.config.timeouts))
     }
 
     fn agent(&self, proxy: &str) -> Result<Agent, Failure> {
@@ -129,7 +137,10 @@ fn follow(from: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
     let location = text(headers, header::LOCATION)
         .ok_or_else(|| Failure::pointless("a redirect without a Location"))?;
     let to = from.join(&location).map_err(|error| {
-        Failure::pointless(format!("a redirect that cannot be followed: {}", error.message()))
+        Failure::pointless(format!(
+            "a redirect that cannot be followed: {}",
+            error.message()
+        ))
     })?;
     if from.scheme() == Scheme::Https && to.scheme() != Scheme::Https {
         return Err(Failure::pointless(format!(

@@ -44,7 +44,9 @@ impl Failure {
     pub(super) fn of(error: ureq::Error, timeouts: &Timeouts) -> Self {
         let text = match error {
             ureq::Error::Timeout(which) => timed_out(which, timeouts),
-            ureq::Error::HostNotFound => return Self::pointless("the host name cannot be resolved"),
+            ureq::Error::HostNotFound => {
+                return Self::pointless("the host name cannot be resolved");
+            }
             ureq::Error::ConnectProxyFailed(why) => {
                 return Self::pointless(format!("the proxy refuses the connection: {why}"));
             }
@@ -71,8 +73,9 @@ impl Failure {
 
     /// The words for an error while the body is read.
     pub fn of_io(error: &io::Error, timeouts: &Timeouts) -> Self {
-        if let Some(ureq::Error::Timeout(which)) =
-            error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>())
+        if let Some(ureq::Error::Timeout(which)) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<ureq::Error>())
         {
             return Self {
                 text: timed_out(*which, timeouts),
@@ -103,7 +106,9 @@ fn timed_out(which: Timeout, timeouts: &Timeouts) -> String {
         Timeout::Resolve => ("the name lookup took longer than", timeouts.connect),
         Timeout::Connect => ("no connection within", timeouts.connect),
         Timeout::PerRead => ("nothing arrived for", timeouts.inactivity),
-        Timeout::PerWrite | Timeout::SendRequest => ("nothing could be sent for", timeouts.inactivity),
+        Timeout::PerWrite | Timeout::SendRequest => {
+            ("nothing could be sent for", timeouts.inactivity)
+        }
         _ => ("no complete answer within", timeouts.first_byte),
     };
     format!("timed out: {what} {limit:?}")
@@ -114,7 +119,8 @@ fn certificate(text: &str) -> Option<String> {
     let (_, why) = text.split_once("invalid peer certificate: ")?;
     let advice = if why.starts_with("UnknownIssuer") || why.contains("UnknownIssuer") {
         "its issuer is not trusted (a private CA is named with --ca-cert)"
-    } else if why.to_ascii_lowercase().starts_with("certificate expired") || why.contains("Expired") {
+    } else if why.to_ascii_lowercase().starts_with("certificate expired") || why.contains("Expired")
+    {
         "it has expired (is the clock of this machine right?)"
     } else if why.contains("not valid for name") || why.contains("NotValidForName") {
         "it belongs to another host"
@@ -125,5 +131,7 @@ fn certificate(text: &str) -> Option<String> {
     } else {
         "it is refused"
     };
-    Some(format!("the server's TLS certificate is not acceptable: {advice}: {why}"))
+    Some(format!(
+        "the server's TLS certificate is not acceptable: {advice}: {why}"
+    ))
 }

@@ -54,10 +54,16 @@ pub(super) fn open(url: &Url, range: Option<&Range>) -> Result<Response, Failure
     }
 }
 
-fn try_open(path: &Path, range: Option<&Range>) -> io::Result<(impl Read + Send + use<>, u64, u64)> {
+fn try_open(
+    path: &Path,
+    range: Option<&Range>,
+) -> io::Result<(impl Read + Send + use<>, u64, u64)> {
     // Looked at before it is opened: opening a FIFO would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
     }
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();

@@ -38,7 +38,10 @@ pub struct NoProxy(Vec<String>);
 impl NoProxy {
     /// Reads the list.
     pub fn parse(list: &str) -> Self {
-        let words = list.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty());
+        let words = list
+            .split([',', ' '])
+            .map(str::trim)
+            .filter(|word| !word.is_empty());
         Self(words.map(str::to_ascii_lowercase).collect())
     }
 
@@ -59,7 +62,9 @@ impl NoProxy {
             }
             let word = word.trim_start_matches('*').trim_matches('.');
             host == word
-                || host.strip_suffix(word).is_some_and(|rest| !word.is_empty() && rest.ends_with('.'))
+                || host
+                    .strip_suffix(word)
+                    .is_some_and(|rest| !word.is_empty() && rest.ends_with('.'))
         })
     }
 }

@@ -24,7 +24,10 @@ pub fn check_private(path: &Path) -> io::Result<Option<String>> {
     Ok(if !meta.is_dir() {
         Some("it is not a directory".to_owned())
     } else if meta.uid() != me && meta.uid() != 0 {
-        Some(format!("it belongs to user {}, and you are user {me}", meta.uid()))
+        Some(format!(
+            "it belongs to user {}, and you are user {me}",
+            meta.uid()
+        ))
     } else if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {
         Some(format!(
             "others may write to it (mode {:04o}); chmod go-w makes it private",
@@ -69,7 +72,12 @@ pub fn exists(path: &Path) -> bool {
 pub fn names(path: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(Vec::new());
         }
         Err(error) => return Err(error),

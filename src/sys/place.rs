@@ -118,7 +118,11 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&a).unwrap(), b"two");
         assert_eq!(fs::read(&b).unwrap(), b"three");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "no temporary is left");
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            2,
+            "no temporary is left"
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -51,7 +51,12 @@ impl Lab {
         let base = self.cache();
         let mut names: Vec<_> = files
             .iter()
-            .map(|path| path.strip_prefix(&base).unwrap().to_string_lossy().into_owned())
+            .map(|path| {
+                path.strip_prefix(&base)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .filter(|name| !name.starts_with("v1/locks/") && name != "v1/CACHEDIR.TAG")
             .collect();
         names.sort();
@@ -96,7 +101,9 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.is_symlink() {
@@ -111,7 +118,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
 #[cfg(feature = "cli")]
 pub(crate) fn distro_fetch() -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_distro-fetch"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
@@ -129,7 +138,11 @@ impl Lab {
     /// Runs the program with this lab's cache, without retries, and with the given arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         let mut command = distro_fetch();
-        command.arg("--cache-dir").arg(self.cache()).args(["--retries", "0"]).args(arguments);
+        command
+            .arg("--cache-dir")
+            .arg(self.cache())
+            .args(["--retries", "0"])
+            .args(arguments);
         said(&mut command)
     }
 }
@@ -146,7 +159,9 @@ pub(crate) fn said(command: &mut std::process::Command) -> Said {
 
 /// A folder of real files beside the checkout, if this machine has it.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(name);
     if path.exists() {
         return Some(path);
     }

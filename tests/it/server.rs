@@ -34,7 +34,10 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -58,7 +61,9 @@ pub(crate) struct Server {
 impl Server {
     /// Answers each request by the handler, which also hears how many requests came before.
     /// One request per connection.
-    pub(crate) fn start(handler: impl Fn(&Seen, usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        handler: impl Fn(&Seen, usize) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
         Self::bind("127.0.0.1:0", handler)
     }
 
@@ -74,8 +79,11 @@ impl Server {
             connections: Arc::default(),
             stop: Arc::default(),
         };
-        let (seen, connections, stop) =
-            (server.seen.clone(), server.connections.clone(), server.stop.clone());
+        let (seen, connections, stop) = (
+            server.seen.clone(),
+            server.connections.clone(),
+            server.stop.clone(),
+        );
         let handler: Arc<Handler> = Arc::new(handler);
         std::thread::spawn(move || {
             let deadline = Instant::now() + LIFETIME;
@@ -130,7 +138,9 @@ impl Drop for Server {
 fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool, handler: &Handler) {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(LIFETIME));
-    let Some(request) = read_request(stream) else { return };
+    let Some(request) = read_request(stream) else {
+        return;
+    };
     let nth = {
         let mut seen = seen.lock().unwrap();
         seen.push(request.clone());
@@ -198,7 +208,10 @@ pub(crate) fn reply(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<
     let length = body.len().to_string();
     let mut headers = headers.to_vec();
     headers.push(("Content-Length", &length));
-    vec![Step::Send(head(status, &headers)), Step::Send(body.to_vec())]
+    vec![
+        Step::Send(head(status, &headers)),
+        Step::Send(body.to_vec()),
+    ]
 }
 
 /// A file as a good server sends it, with a strong ETag and ranges.
@@ -207,12 +220,20 @@ pub(crate) fn file(body: &[u8], seen: &Seen) -> Vec<Step> {
     match seen.range_start() {
         Some(start) if start >= body.len() as u64 => {
             let range = format!("bytes */{}", body.len());
-            reply("416 Range Not Satisfiable", &[("Content-Range", &range)], b"")
+            reply(
+                "416 Range Not Satisfiable",
+                &[("Content-Range", &range)],
+                b"",
+            )
         }
         Some(start) if seen.header("if-range").is_none_or(|value| value == etag.1) => {
             let range = format!("bytes {start}-{}/{}", body.len() - 1, body.len());
             let start = usize::try_from(start).unwrap();
-            reply("206 Partial Content", &[etag, ("Content-Range", &range)], &body[start..])
+            reply(
+                "206 Partial Content",
+                &[etag, ("Content-Range", &range)],
+                &body[start..],
+            )
         }
         _ => reply("200 OK", &[etag], body),
     }

@@ -53,8 +53,13 @@ impl<'a> Node<'a> {
     /// A fault anywhere in the document of this value.
     pub(super) fn fault_at(&self, at: usize, message: impl Into<String>) -> Fault {
         let before = &self.document.as_bytes()[..at.min(self.document.len())];
-        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let column = String::from_utf8_lossy(&before[line_start..]).chars().count();
+        let line_start = before
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
+        let column = String::from_utf8_lossy(&before[line_start..])
+            .chars()
+            .count();
         Fault {
             line: before.iter().filter(|b| **b == b'\n').count() + 1,
             column: column + 1,
@@ -146,7 +151,12 @@ impl<'a> Node<'a> {
             }
             // serde_json counts lines and columns from the start of what it was given.
             let lines = error.line().saturating_sub(1);
-            let line_start: usize = self.raw.split_inclusive('\n').take(lines).map(str::len).sum();
+            let line_start: usize = self
+                .raw
+                .split_inclusive('\n')
+                .take(lines)
+                .map(str::len)
+                .sum();
             let at = self.at() + line_start + error.column().saturating_sub(1);
             let text = error.to_string();
             let message = text.split(" at line ").next().unwrap_or(&text);

@@ -23,7 +23,9 @@ pub(super) fn catalog(text: &str, rules: Rules) -> Result<Catalog, Fault> {
         } else {
             "not one that this program"
         };
-        return Err(schema.fault(format!("schema {version} is {advice} reads schema {SCHEMA}")));
+        return Err(schema.fault(format!(
+            "schema {version} is {advice} reads schema {SCHEMA}"
+        )));
     }
     let mut reader = Reader {
         rules,
@@ -112,7 +114,9 @@ impl Reader {
         let kind: Kind = fields.require("kind")?.parse()?;
         let default = fields.take("default");
         let is_default = default.map_or(Ok(false), |node| node.boolean())?;
-        let ephemeral = fields.take("ephemeral").map_or(Ok(false), |node| node.boolean())?;
+        let ephemeral = fields
+            .take("ephemeral")
+            .map_or(Ok(false), |node| node.boolean())?;
         let title = fields.text("title")?;
         let source = match fields.take("source") {
             Some(node) => Some(self.source(node)?),
@@ -162,7 +166,10 @@ impl Reader {
             && alias != image.name.as_str()
             && self.names.insert(alias.clone(), member.at).is_some()
         {
-            let message = format!("{}: its alias {alias} is taken by another image", image.name);
+            let message = format!(
+                "{}: its alias {alias} is taken by another image",
+                image.name
+            );
             return Err(node.fault_at(member.at, message));
         }
         Ok(image)
@@ -206,7 +213,9 @@ impl Reader {
         let arch: Arch = canonical_arch(&member.key)
             .ok_or_else(|| at_key(format!("{name}: unknown architecture {:?}", member.key)))?;
         if !arches.contains(&arch) {
-            return Err(at_key(format!("{name}: a pin for {arch}, which is not in \"arches\"")));
+            return Err(at_key(format!(
+                "{name}: a pin for {arch}, which is not in \"arches\""
+            )));
         }
         let mut fields = Fields::of(node, "a pin")?;
         let snapshot: Snapshot = fields.require("snapshot")?.parse()?;
@@ -232,7 +241,10 @@ impl Reader {
             },
             None => None,
         };
-        let bumped_at = fields.take("bumped_at").map(|node| node.parse()).transpose()?;
+        let bumped_at = fields
+            .take("bumped_at")
+            .map(|node| node.parse())
+            .transpose()?;
         fields.end()?;
         match self.hashes.get(&sha256) {
             Some((other, owner)) if *other != arch => {
@@ -270,7 +282,11 @@ impl Reader {
         if self.rules == Rules::Overlay {
             return Ok(url);
         }
-        if url.path().split('/').any(|segment| segment.eq_ignore_ascii_case("latest")) {
+        if url
+            .path()
+            .split('/')
+            .any(|segment| segment.eq_ignore_ascii_case("latest"))
+        {
             return Err(node.fault("the URL names a moving target: a path segment `latest`"));
         }
         let by_digest = place == Place::Alternate && url.as_str().contains(&sha256.to_string());
@@ -304,7 +320,10 @@ impl Reader {
             return Err(node.fault("a URL with user information"));
         }
         let decoded = crate::base::decode_percent(url.path());
-        if decoded.split(|b| *b == b'/').any(|segment| segment == b"..") {
+        if decoded
+            .split(|b| *b == b'/')
+            .any(|segment| segment == b"..")
+        {
             return Err(node.fault("a URL with a `..` segment"));
         }
         if self.rules == Rules::Embedded {
@@ -355,8 +374,10 @@ impl<'a> Fields<'a> {
 
     fn require(&mut self, name: &str) -> Result<Node<'a>, Fault> {
         let what = self.what;
-        self.take(name)
-            .ok_or_else(|| self.node.fault(format!("{what} needs the field \"{name}\"")))
+        self.take(name).ok_or_else(|| {
+            self.node
+                .fault(format!("{what} needs the field \"{name}\""))
+        })
     }
 
     fn text(&mut self, name: &str) -> Result<Option<Cow<'static, str>>, Fault> {
@@ -383,8 +404,10 @@ impl<'a> Fields<'a> {
 
     fn word(&mut self, name: &str) -> Result<Cow<'static, str>, Fault> {
         let what = self.what;
-        self.optional_word(name)?
-            .ok_or_else(|| self.node.fault(format!("{what} needs the field \"{name}\"")))
+        self.optional_word(name)?.ok_or_else(|| {
+            self.node
+                .fault(format!("{what} needs the field \"{name}\""))
+        })
     }
 
     fn end(self) -> Result<(), Fault> {
@@ -457,7 +480,9 @@ fn retention(node: Node<'_>) -> Result<Retention, Fault> {
 fn repository(node: Node<'_>) -> Result<Cow<'static, str>, Fault> {
     let text = node.string()?;
     let (host, path) = text.split_once('/').unwrap_or((&text, ""));
-    let host_ok = format!("https://{host}/").parse::<Url>().is_ok_and(|url| url.userinfo().is_none());
+    let host_ok = format!("https://{host}/")
+        .parse::<Url>()
+        .is_ok_and(|url| url.userinfo().is_none());
     let component = |part: &str| {
         let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         part.bytes().all(|b| edge(b) || b"._-".contains(&b))

@@ -47,7 +47,10 @@ fn origin(it: &Origin) -> Value {
 }
 
 fn image(it: &Image) -> Value {
-    let pins = it.pins.iter().map(|pin| (pin.arch.to_string(), self::pin(pin)));
+    let pins = it
+        .pins
+        .iter()
+        .map(|pin| (pin.arch.to_string(), self::pin(pin)));
     object(vec![
         ("arches", Some(it.arches.iter().map(text).collect())),
         ("codename", it.codename.as_ref().map(text)),
