@@ -97,9 +97,27 @@ fn address(pin: &Pin) -> String {
     }
 }
 
+/// The arguments of `P` in the template, for a pin without alternates.
+fn pin(pin: &Pin) -> String {
+    format!(
+        "A::{}, {}, {}, {}, {}, {}",
+        pin.arch.variant(),
+        literal(&pin.snapshot),
+        address(pin),
+        hash(pin),
+        pin.size.unwrap_or(0),
+        date(pin)
+    )
+}
+
+/// A byte string is one expression; an array of 32 numbers is 33, and that is what rustc's time
+/// goes by.
 fn hash(pin: &Pin) -> String {
-    let bytes: Vec<_> = pin.sha256.as_bytes().iter().map(u8::to_string).collect();
-    format!("[{}]", bytes.join(","))
+    let mut text = "b\"".to_owned();
+    for byte in pin.sha256.as_bytes() {
+        text.push_str(&format!("\\x{byte:02x}"));
+    }
+    text + "\""
 }
 
 fn size(pin: &Pin) -> String {
@@ -107,14 +125,12 @@ fn size(pin: &Pin) -> String {
         .map_or_else(|| "None".to_owned(), |size| format!("Some({size})"))
 }
 
-fn date(pin: &Pin) -> String {
-    pin.bumped_at.map_or_else(
-        || "None".to_owned(),
-        |date| {
-            let (year, month, day) = date.parts();
-            format!("Some(D({year}, {month}, {day}))")
-        },
-    )
+/// `YYYYMMDD`, or 0 for none.
+fn date(pin: &Pin) -> u32 {
+    pin.bumped_at.map_or(0, |date| {
+        let (year, month, day) = date.parts();
+        u32::from(year) * 10_000 + u32::from(month) * 100 + u32::from(day)
+    })
 }
 
 const CATALOG: &str = "catalog.json";
