@@ -58,11 +58,9 @@ fn literal(text: &impl ToString) -> String {
     format!("{:?}", text.to_string())
 }
 
+/// A text that may be missing: the table says "", which no text of a catalog is.
 fn optional(text: Option<&impl ToString>) -> String {
-    text.map_or_else(
-        || "None".to_owned(),
-        |text| format!("Some(B({}))", literal(text)),
-    )
+    text.map_or_else(|| "\"\"".to_owned(), literal)
 }
 
 fn retention(it: Retention) -> String {
@@ -90,24 +88,17 @@ fn arches(image: &Image) -> String {
     names.join(", ")
 }
 
-fn address(pin: &Pin) -> String {
-    match &pin.address {
-        Address::Url(url) => format!("Address::Url(U({}))", literal(url)),
-        Address::Repository(name) => format!("Address::Repository(B({}))", literal(name)),
-    }
+/// A file without alternates, as nearly all are: `P` of the template, which wraps its URL itself.
+fn is_plain(pin: &Pin) -> bool {
+    pin.alternates.is_empty() && matches!(pin.address, Address::Url(_))
 }
 
-/// The arguments of `P` in the template, for a pin without alternates.
-fn pin(pin: &Pin) -> String {
-    format!(
-        "A::{}, {}, {}, {}, {}, {}",
-        pin.arch.variant(),
-        literal(&pin.snapshot),
-        address(pin),
-        hash(pin),
-        pin.size.unwrap_or(0),
-        date(pin)
-    )
+fn address(pin: &Pin) -> String {
+    match &pin.address {
+        Address::Url(url) if is_plain(pin) => literal(url),
+        Address::Url(url) => format!("Address::Url(U({}))", literal(url)),
+        Address::Repository(name) => format!("Address::Repository(C({}))", literal(name)),
+    }
 }
 
 /// A byte string is one expression; an array of 32 numbers is 33, and that is what rustc's time
@@ -120,9 +111,9 @@ fn hash(pin: &Pin) -> String {
     text + "\""
 }
 
-fn size(pin: &Pin) -> String {
-    pin.size
-        .map_or_else(|| "None".to_owned(), |size| format!("Some({size})"))
+/// Bytes, or 0 for none.
+fn size(pin: &Pin) -> u64 {
+    pin.size.unwrap_or(0)
 }
 
 /// `YYYYMMDD`, or 0 for none.

@@ -12,6 +12,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 images=${1:-2500}
 scratch=$root/target/bench/table
 export CARGO_TARGET_DIR=$root/target/bench/table-target
+# An incremental build would find the old table in its cache and measure nothing.
+export CARGO_INCREMENTAL=0
 
 rm -rf "$scratch"
 mkdir -p "$scratch/contrib"

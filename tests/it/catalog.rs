@@ -186,7 +186,7 @@ fn names_are_names() {
         "alpine-3.21": { => "alpine..21": { => 11:5: malformed name "alpine..21": no `..`
         "alpine-3.21": { => "-alpine": { => 11:5: malformed name "-alpine": it starts with a lower-case letter or a digit
         "alpine-3.21": { => "alpine 3": { => 11:5: malformed name "alpine 3": lower-case letters, digits and ._- only
-        "alpine-3.21": { => "alpine\u0000": { => 11:21: malformed name "alpine\\0": lower-case letters, digits and ._- only
+        "alpine-3.21": { => "alpine\u0000": { => 11:21: malformed name "alpine\0": lower-case letters, digits and ._- only
         "alpine-3.21": { => "аlpine-3.21": { => 11:5: malformed name "аlpine-3.21": it starts with a lower-case letter or a digit
         "alpine-3.21": { => "": { => 11:5: malformed name "": 1 to 64 characters
         "alpine-3.21": { => "alpine-3.22": { => 11:5: alpine-3.22 must be called alpine-3.21 (distro-version[-variant])
@@ -198,11 +198,10 @@ fn names_are_names() {
         "near": => "Near": => 7:20: mirror name: malformed name "Near": it starts with a lower-case letter or a digit
         "up": { => "u p": { => 4:5: origin name: malformed name "u p": lower-case letters, digits and ._- only
         "codename": "bookworm" => "codename": "" => 33:74: "codename" is 1 to 200 bytes without control characters
-        "title": "Alpine Linux" => "title": "two\
-lines" => 14:51: "title" is 1 to 200 bytes without control characters
+        "title": "Alpine Linux" => "title": "two\nlines" => 14:51: "title" is 1 to 200 bytes without control characters
         "##,
     );
-    let edit = ("\"alpine-3.21\": {", &long);
+    let edit = ("\"alpine-3.21\": {", long.as_str());
     assert_eq!(
         verdict(&edited(&[edit]), Rules::Embedded),
         "11:5: malformed name \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": 1 to 64 characters"
@@ -331,7 +330,7 @@ fn snapshots_are_safe_and_named_by_their_url() {
         ),
         (
             "2026\\u0000",
-            "19:23: malformed snapshot \"2026\\\\0\": letters, digits and ._:+~- only",
+            "19:23: malformed snapshot \"2026\\0\": letters, digits and ._:+~- only",
         ),
         (
             "-2026",
@@ -348,7 +347,7 @@ fn snapshots_are_safe_and_named_by_their_url() {
         ),
         (
             "2026\\\"#; compile_error!(\\\"x\\\"); //",
-            "19:23: malformed snapshot \"2026\\\\\\\"#; compile_error!(\\\\\\\"x\\\\\\\"); //\": letters, digits and ._:+~- only",
+            "19:23: malformed snapshot \"2026\\\"#; compile_error!(\\\"x\\\"); //\": letters, digits and ._:+~- only",
         ),
         (
             "20260127_13:00",

@@ -53,7 +53,7 @@ fn reversed(value: &serde_json::Value) -> String {
 
 #[test]
 fn the_catalog_of_the_project_is_canonical() {
-    let text = include_str!("../../catalog.json");
+    let text = include_str!("../../../catalog.json");
     let catalog = Catalog::parse(text, Rules::Embedded).unwrap();
     assert!(catalog.to_json() == text, "run `cargo refresh`");
 }
