@@ -2,7 +2,12 @@
 //!
 //! Plain `Instant`: the best of several rounds over every name of a catalog, in nanoseconds.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)] // it prints one decimal
+#![allow(
+    clippy::disallowed_macros,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss
+)] // it prints one decimal
 
 use std::fmt::Write as _;
 use std::hint::black_box;

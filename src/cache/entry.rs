@@ -140,14 +140,14 @@ impl Cache {
             record,
             _lease: lease,
         };
-        Ok(match self.judge_file(&entry, rehash)? {
+        Ok(match Self::judge_file(&entry, rehash)? {
             None => Lookup::Hit(entry),
             Some(why) => Lookup::Damaged(why),
         })
     }
 
     /// What is wrong with the file of an entry.
-    fn judge_file(&self, entry: &Entry, rehash: Rehash) -> Result<Option<String>> {
+    fn judge_file(entry: &Entry, rehash: Rehash) -> Result<Option<String>> {
         let path = entry.path();
         let file = match sys::open_regular(&path) {
             Ok(file) => file,

@@ -62,14 +62,14 @@ fn the_good_catalog_is_good() {
 fn what_is_not_json() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "schema": 1, => "schema": 1 => 3:3: malformed JSON: expected `,` or `}`
         "default": true => "default": True => 14:36: malformed JSON: expected value
         "size": 3012345 => "size": NaN => 23:19: malformed JSON: expected value
         "size": 3012345 => "size": 0x10 => 23:20: malformed JSON: expected `,` or `}`
         "size": 3012345 => "size": 1e400 => 23:23: malformed JSON: number out of range
         Alpine Linux => Alpine\xLinux => 14:59: malformed JSON: invalid escape
-        "##,
+        "#,
     );
     let edit = ("Alpine Linux", "Alpine\u{1}Linux");
     assert_eq!(
@@ -114,7 +114,7 @@ fn what_is_not_json() {
 fn a_key_stands_once() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "schema": 1, => "schema": 1, "schema": 1, => 2:16: duplicate key "schema"
         "near": => "near": "https://x.example/", "near": => 7:50: duplicate key "near"
         "debian-12": { => "alpine-3.21": { => 32:5: duplicate key "alpine-3.21"
@@ -124,7 +124,7 @@ fn a_key_stands_once() {
         "arm64": { => "amd64": { => 25:9: duplicate key "amd64"
         "size": 3012345 => "size": 3012345, "size": 3012345 => 23:28: duplicate key "size"
         "index": "i" => "index": "i", "index": "i" => 15:74: duplicate key "index"
-        "##,
+        "#,
     );
 }
 
@@ -132,7 +132,7 @@ fn a_key_stands_once() {
 fn a_field_is_known_and_there() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "schema": 1, => "schema": 1, "note": 1, => 2:16: the catalog has no field "note"
         "retention": "permanent" => "retention": "permanent", "key": 1 => 6:33: an origin has no field "key"
         "retention": "permanent" => "retention": { "years": 1 } => 6:22: a retention has no field "years"
@@ -154,18 +154,18 @@ fn a_field_is_known_and_there() {
         "snapshot": "20260128_13:00", => => 18:18: a pin needs the field "snapshot"
         "url": "https://up.example/a/20260128_13:00/amd64.tar.xz", => => 18:18: a pin needs the field "url"
         "size": 3012345 => "note": 1 => 23:11: a pin has no field "note"
-        "##,
+        "#,
     );
     let without_hash = format!("\"sha256\": \"{A}\",");
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "schema": 1 => "schema": 0 => 2:13: schema 0 is not one that this program reads schema 1
         "schema": 1 => "schema": 2 => 2:13: schema 2 is newer than this program, which reads schema 1
         "schema": 1 => "schema": "1" => 2:13: a whole number is expected here
         "schema": 1 => "schema": 1.0 => 2:13: a whole number is expected here
         "schema": 1 => "schema": -1 => 2:13: a whole number is expected here
-        "##,
+        "#,
     );
     let edit = (without_hash.as_str(), "");
     assert_eq!(
@@ -179,7 +179,7 @@ fn names_are_names() {
     let long = format!("\"{}\": {{", "a".repeat(65));
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "alpine-3.21": { => "Alpine-3.21": { => 11:5: malformed name "Alpine-3.21": it starts with a lower-case letter or a digit
         "alpine-3.21": { => "../alpine": { => 11:5: malformed name "../alpine": it starts with a lower-case letter or a digit
         "alpine-3.21": { => "alpine/3.21": { => 11:5: malformed name "alpine/3.21": lower-case letters, digits and ._- only
@@ -199,7 +199,7 @@ fn names_are_names() {
         "up": { => "u p": { => 4:5: origin name: malformed name "u p": lower-case letters, digits and ._- only
         "codename": "bookworm" => "codename": "" => 33:74: "codename" is 1 to 200 bytes without control characters
         "title": "Alpine Linux" => "title": "two\nlines" => 14:51: "title" is 1 to 200 bytes without control characters
-        "##,
+        "#,
     );
     let edit = ("\"alpine-3.21\": {", long.as_str());
     assert_eq!(
@@ -212,7 +212,7 @@ fn names_are_names() {
 fn words_are_of_their_lists() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "kind": "rootfs", "default" => "kind": "iso", "default" => 14:15: unknown kind "iso" (one of: rootfs, disk, oci)
         "type": "simplestreams" => "type": "rss" => 15:27: unknown source type "rss" (one of: simplestreams, alpine-releases, checksums, oci, fixed)
         "index": "i" => "index": "i", "trust": "me" => 15:83: unknown trust "me" (one of: signature, https)
@@ -235,7 +235,7 @@ fn words_are_of_their_lists() {
         "2026-01-29" => "2026-02-30" => 41:24: malformed date "2026-02-30": YYYY-MM-DD
         "2026-01-29" => "29.1.2026" => 41:24: malformed date "29.1.2026": YYYY-MM-DD
         "2026-01-29" => 1769644800 => 41:24: a string is expected here
-        "##,
+        "#,
     );
 }
 
@@ -294,7 +294,7 @@ fn one_hash_is_one_architecture() {
 fn sizes_are_positive_whole_numbers() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         "size": 3012345 => "size": 0 => 23:19: size 0: leave it out where no source tells it
         "size": 3012345 => "size": -1 => 23:19: a whole number is expected here
         "size": 3012345 => "size": 1.5 => 23:19: a whole number is expected here
@@ -303,7 +303,7 @@ fn sizes_are_positive_whole_numbers() {
         "size": 3012345 => "size": null => 23:19: a whole number is expected here
         "size": 3012345 => "size": 18446744073709551616 => 23:19: a whole number is expected here
         "size": 3012345 => "size": 18446744073709551615 => accepted
-        "##,
+        "#,
     );
 }
 
@@ -367,7 +367,7 @@ fn snapshots_are_safe_and_named_by_their_url() {
 fn addresses_are_https_and_of_a_known_host() {
     check(
         Rules::Embedded,
-        r##"
+        r#"
         PIN => "http://up.example/a/20260128_13:00/amd64.tar.xz" => 20:18: a URL that is not https
         PIN => "file:///a/20260128_13:00/amd64.tar.xz" => 20:18: a URL that is not https
         PIN => "ftp://up.example/a/20260128_13:00/amd64.tar.xz" => 20:18: malformed URL "ftp://up.example/a/20260128_13:00/amd64.tar.xz": the scheme is neither https, http nor file
@@ -406,7 +406,7 @@ fn addresses_are_https_and_of_a_known_host() {
         "alternates": [] => "alternates": ["https://else.example/20260128_13:00"] => 21:26: the host else.example is not one of an origin or its mirrors
         "alternates": [] => "alternates": "https://up.example/20260128_13:00.tar.xz" => 21:25: an array is expected here
         "alternates": [] => "alternates": ["https://up.example/20260128_13:00.tar.xz"] => accepted
-        "##,
+        "#,
     );
     // An alternate may name its digest instead: a store by content never moves.
     let by_digest = format!("\"alternates\": [\"https://near.example/{A}\"]");
@@ -512,7 +512,7 @@ fn a_name_means_one_image() {
 fn an_overlay_is_free_where_the_hash_decides() {
     check(
         Rules::Overlay,
-        r##"
+        r#"
         PIN => "http://127.0.0.1:8080/rootfs.tar.xz" => accepted
         PIN => "file:///srv/images/rootfs.tar.xz" => accepted
         PIN => "https://else.example/latest/rootfs.tar.xz?token=1" => accepted
@@ -535,7 +535,7 @@ fn an_overlay_is_free_where_the_hash_decides() {
         ["amd64", "arm64"] => ["amd64"] => 25:9: alpine-3.21: a pin for arm64, which is not in "arches"
         "origin": "up", "index" => "origin": "down", "index" => 15:54: there is no origin "down"
         "schema": 1 => "schema": 2 => 2:13: schema 2 is newer than this program, which reads schema 1
-        "##,
+        "#,
     );
 }
 

@@ -344,7 +344,7 @@ impl Reader {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Place {
     Pin,
     Alternate,
