@@ -67,12 +67,12 @@ impl Scratch {
             .unwrap()
     }
 
-    /// Runs `test` while a file of the copy says something else, and puts it back.
-    fn with<T>(&self, name: &str, text: &str, test: impl FnOnce() -> T) -> T {
+    /// Runs `meanwhile` while a file of the copy says something else, and puts it back.
+    fn with<T>(&self, name: &str, text: &str, meanwhile: impl FnOnce() -> T) -> T {
         let path = self.package.join(name);
         let old = fs::read_to_string(&path).unwrap();
         fs::write(&path, text).unwrap();
-        let outcome = test();
+        let outcome = meanwhile();
         fs::write(&path, old).unwrap();
         outcome
     }
@@ -134,9 +134,10 @@ fn what_is_refused_leaves_no_table() {
             CATALOG.replace("\"size\": 7", "\"size\": 0"),
             "12:19: size 0: leave it out where no source tells it",
         ),
+        // One line, whatever the key says; a key with escapes is told at its value.
         (
             CATALOG.replace("\"title\"", "\"name\\n\\r\\u001b[2J\""),
-            "6:51: an image has no field \"name\\n\\r\\u{1b}[2J\"",
+            "6:67: an image has no field \"name\\n\\r\\u{1b}[2J\"",
         ),
         (
             CATALOG.replace("/3.21.3/x", "/latest/3.21.3"),
