@@ -53,7 +53,7 @@ timed() {
 }
 
 echo "$((images * 4)) pins, catalog.json of $(stat -c %s catalog.json) bytes, $(nproc) cores"
-for profile in check "build --release"; do
+for profile in check build "build --release"; do
     read -ra command <<< "$profile"
     cargo "${command[@]}" "${library[@]}"
     touch src/lib.rs
