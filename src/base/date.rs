@@ -17,10 +17,19 @@ pub struct Date {
 }
 
 impl Date {
-    /// For the generated table, whose numbers `build.rs` has already judged.
+    /// For the generated table, whose numbers `build.rs` has already judged: `YYYYMMDD`, or 0 for
+    /// none. One number, because a large table is as slow to compile as it has expressions.
     #[doc(hidden)]
-    pub const fn from_table(year: u16, month: u8, day: u8) -> Self {
-        Self { year, month, day }
+    #[allow(clippy::cast_possible_truncation)] // `as` is what `const` has; each part fits
+    pub const fn from_table(number: u32) -> Option<Self> {
+        if number == 0 {
+            return None;
+        }
+        Some(Self {
+            year: (number / 10_000) as u16,
+            month: (number / 100 % 100) as u8,
+            day: (number % 100) as u8,
+        })
     }
 
     /// Year, month (1 to 12) and day (1 to 31).

@@ -37,15 +37,8 @@ impl FromStr for ImageName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            Error::new(
-                Kind::Format,
-                format!(
-                    "malformed name {:?}: {why}",
-                    text.escape_debug().to_string()
-                ),
-            )
-        };
+        let refuse =
+            |why: &str| Error::new(Kind::Format, format!("malformed name {text:?}: {why}"));
         if text.is_empty() || text.len() > MAX_LENGTH {
             return Err(refuse("1 to 64 characters"));
         }

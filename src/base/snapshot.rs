@@ -47,15 +47,8 @@ impl FromStr for Snapshot {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            Error::new(
-                Kind::Format,
-                format!(
-                    "malformed snapshot {:?}: {why}",
-                    text.escape_debug().to_string()
-                ),
-            )
-        };
+        let refuse =
+            |why: &str| Error::new(Kind::Format, format!("malformed snapshot {text:?}: {why}"));
         if text.is_empty() || text.len() > MAX_LENGTH {
             return Err(refuse("1 to 64 characters"));
         }

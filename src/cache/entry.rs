@@ -72,7 +72,7 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn lookup(&self, key: &Key, rehash: Rehash) -> Result<Lookup> {
-        self.read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
+        Self::read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
     }
 
     /// Any sound entry with these bytes, under whatever name.
@@ -85,7 +85,7 @@ impl Cache {
             let candidate = folder.to_string_lossy().ends_with(&suffix);
             if candidate
                 && let Lookup::Hit(entry) =
-                    self.read_entry(&folder, Some(digest), Rehash::IfTouched)?
+                    Self::read_entry(&folder, Some(digest), Rehash::IfTouched)?
             {
                 return Ok(Some(entry));
             }
@@ -95,7 +95,6 @@ impl Cache {
 
     /// Judges the entry in a directory. `digest` is what it must have, or else what it claims.
     pub(super) fn read_entry(
-        &self,
         folder: &Path,
         digest: Option<&Digest>,
         rehash: Rehash,
@@ -140,14 +139,14 @@ impl Cache {
             record,
             _lease: lease,
         };
-        Ok(match self.judge_file(&entry, rehash)? {
+        Ok(match Self::judge_file(&entry, rehash)? {
             None => Lookup::Hit(entry),
             Some(why) => Lookup::Damaged(why),
         })
     }
 
     /// What is wrong with the file of an entry.
-    fn judge_file(&self, entry: &Entry, rehash: Rehash) -> Result<Option<String>> {
+    fn judge_file(entry: &Entry, rehash: Rehash) -> Result<Option<String>> {
         let path = entry.path();
         let file = match sys::open_regular(&path) {
             Ok(file) => file,

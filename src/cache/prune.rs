@@ -72,7 +72,7 @@ impl Cache {
         let mut pruned = Vec::new();
         for (folder, size) in self.candidates(options, now)? {
             let kind = if options.dry_run {
-                if self.in_use(&folder) {
+                if Self::in_use(&folder) {
                     PrunedKind::InUse
                 } else {
                     PrunedKind::Entry
@@ -190,7 +190,7 @@ impl Cache {
         }
     }
 
-    fn in_use(&self, folder: &Path) -> bool {
+    fn in_use(folder: &Path) -> bool {
         sys::open_regular(&folder.join(super::entry::RECORD))
             .is_ok_and(|file| matches!(FileLock::try_exclusive(file), Locked::Busy(_)))
     }

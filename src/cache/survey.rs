@@ -45,7 +45,7 @@ impl Cache {
     ) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for folder in self.folders()?.into_iter().filter(|folder| wanted(folder)) {
-            let condition = match self.read_entry(&folder, None, rehash)? {
+            let condition = match Self::read_entry(&folder, None, rehash)? {
                 Lookup::Hit(entry) => Condition::Sound(entry),
                 Lookup::Damaged(why) => Condition::Damaged(why),
                 Lookup::Miss => continue,

@@ -49,8 +49,7 @@ impl Catalog {
             })
         });
         found.ok_or_else(|| {
-            let quoted = text.escape_debug().to_string();
-            Error::new(Kind::Unknown, format!("unknown image {quoted:?}"))
+            Error::new(Kind::Unknown, format!("unknown image {text:?}"))
                 .with_suggestions(self.nearest(&name))
         })
     }

@@ -1,6 +1,7 @@
 //! The static table, as `build.rs` renders it from `catalog.json`.
 
-#![allow(non_snake_case, clippy::wildcard_imports, unused_imports)] // generated: short helper names
+#![allow(unused_imports, clippy::wildcard_imports)]
+#![allow(non_snake_case, clippy::pedantic, clippy::too_many_arguments)] // generated: short names
 
 use std::borrow::Cow;
 

@@ -74,6 +74,7 @@ impl Arguments {
 
 /// Options of every command.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag of its own on the command line
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Where verified files are kept [default: ~/.cache/distro-fetch]

@@ -1,5 +1,7 @@
 //! What every command needs: settings from flags and environment, catalog, cache.
 
+#![allow(clippy::disallowed_methods)] // here, and for colours in `output.rs`, the environment is read
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;

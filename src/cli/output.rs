@@ -74,6 +74,7 @@ pub(crate) struct Color(bool);
 impl Color {
     pub(crate) fn of(mode: ColorMode) -> Self {
         // https://no-color.org: set and not empty.
+        #[allow(clippy::disallowed_methods)] // a convention of terminals, not a setting
         let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self(match mode {
             ColorMode::Always => true,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::cache::{Cache, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Pin, Reference};
+use distro_fetch::catalog::{Image, Pin, Reference, Trust};
 use distro_fetch::fetch::{Request, Source};
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
@@ -198,7 +198,7 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
         "ephemeral": image.ephemeral,
         "origin": origin,
         "retention": retention.map(|it| it.retention.to_string()),
-        "trust": source.and_then(|source| source.trust).map(|trust| trust.as_str()),
+        "trust": source.and_then(|source| source.trust).map(Trust::as_str),
         "arches": image.arches.iter().map(|arch| arch.as_str()).collect::<Vec<_>>(),
         "pins": pins,
     })

@@ -3,6 +3,8 @@
 //! Every state on disk is safe to stop in, so that leaving at once is as good as leaving in order;
 //! it only says less. A second signal does not wait at all.
 
+#![allow(clippy::disallowed_methods)] // `exit`: a second signal does not wait for destructors
+
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! catalog × net × cache = ensure.
 //!
-//! A [`Fetcher`] turns a [`Request`] into a verified [`Entry`]. It asks the sources of a request
-//! in order: the user's mirrors, the pinned address, its alternates, the mirrors of the catalog.
-//! Each attempt ends in a [`Verdict`], and only the hash decides: an error page, a vanished file
-//! or other bytes are merely reasons to ask the next source.
+//! A [`Fetcher`] turns a [`Request`] into a verified [`Entry`](crate::cache::Entry). It asks the
+//! sources of a request in order: the user's mirrors, the pinned address, its alternates, the
+//! mirrors of the catalog. Each attempt ends in a [`Verdict`], and only the hash decides: an error
+//! page, a vanished file or other bytes are merely reasons to ask the next source.
 //!
 //! What is cached costs no socket. What was interrupted goes on where it stopped, from any source:
 //! the kept bytes are hashed again, and if the whole turns out wrong, it is fetched once more from

@@ -83,9 +83,10 @@ impl<R: Read> VerifyingReader<R> {
     /// Expects these bytes from `inner`, from the first one on.
     pub fn new(inner: R, expect: Expect) -> Self {
         let small = expect.size.is_some_and(|size| size < WORTH_A_THREAD);
-        let hasher = match small {
-            true => None,
-            false => HashThread::start().ok(),
+        let hasher = if small {
+            None
+        } else {
+            HashThread::start().ok()
         };
         Self {
             inner,
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn exactly_the_pinned_bytes_or_a_fault() {
         for length in [0, 1, BLOCK, BLOCK + 1, 2 << 20, (2 << 20) + 7] {
-            let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
             let (hash, size) = (digest(&bytes), length as u64);
             assert_eq!(read(&bytes, hash, Some(size)).unwrap(), bytes);
             assert_eq!(read(&bytes, hash, None).unwrap(), bytes);

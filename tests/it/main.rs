@@ -4,6 +4,7 @@
 //! folder beside the checkout run when it is there, and say so when it is not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // a panic is a failed test
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)] // the fences are around src
 
 #[cfg(feature = "fetch")]
 mod harness;

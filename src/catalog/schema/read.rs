@@ -282,15 +282,15 @@ impl Reader {
         if self.rules == Rules::Overlay {
             return Ok(url);
         }
-        if url
-            .path()
-            .split('/')
-            .any(|segment| segment.eq_ignore_ascii_case("latest"))
+        let decoded = crate::base::decode_percent(url.path());
+        if decoded
+            .split(|b| *b == b'/')
+            .any(|segment| segment.eq_ignore_ascii_case(b"latest"))
         {
             return Err(node.fault("the URL names a moving target: a path segment `latest`"));
         }
         let by_digest = place == Place::Alternate && url.as_str().contains(&sha256.to_string());
-        if !by_digest && !snapshot.is_named_by(url.as_str()) {
+        if !by_digest && !snapshot.is_named_by(url.path()) {
             return Err(node.fault(format!(
                 "the URL names a moving target: it does not contain its snapshot {snapshot}"
             )));
@@ -344,7 +344,7 @@ impl Reader {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Place {
     Pin,
     Alternate,
