@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entry::Rehash;
 use super::key::BY_HASH;
-use super::store::WriteLock;
+use super::store::{TAG, WriteLock};
 use super::survey::{Condition, Found};
 use super::Cache;
 use crate::base::{Digest, Timestamp, natural_order};
@@ -93,7 +93,8 @@ impl Cache {
     fn candidates(&self, options: &PruneOptions, now: Timestamp) -> Result<Vec<(PathBuf, u64)>> {
         let mut entries = Vec::new();
         let mut total = 0u64;
-        for Found { folder, condition } in self.survey(Rehash::IfTouched)? {
+        for found in self.survey(Rehash::IfTouched)? {
+            let Found { folder, condition } = found?;
             // Damaged ones are not ours to judge here; `verify` sets them aside.
             if let Condition::Sound(entry) = condition {
                 total = total.saturating_add(entry.record().stamp.size);
@@ -148,25 +149,30 @@ impl Cache {
         let partials = self.partials();
         for name in list(&partials)? {
             let path = partials.join(&name);
-            let digest = name.split('.').next().unwrap_or_default().parse::<Digest>();
-            let Ok(digest) = digest else { continue };
-            if !old(&path) {
+            let Some(digest) = partial_of(&name).filter(|_| old(&path)) else {
                 continue;
-            }
+            };
             // Whoever is downloading it right now holds its lock.
             if let Some(lock) = self.try_lock(&digest)? {
                 take(path, PrunedKind::Partial, Some(lock))?;
             }
         }
-        for path in self.staging_folders()? {
-            if old(&path) {
-                take(path, PrunedKind::Leftover, None)?;
+        // As long as somebody stages an entry, nobody can tell which folder is whose.
+        if let Some(_alone) = self.claim_staging()? {
+            let root = self.root();
+            let tags = list(root)?.into_iter().filter(|name| is_torn_tag(name));
+            let tags = tags.map(|name| root.join(name)).collect::<Vec<_>>();
+            for path in self.staging_folders()?.into_iter().chain(tags) {
+                if old(&path) {
+                    take(path, PrunedKind::Leftover, None)?;
+                }
             }
         }
         let quarantine = self.quarantine();
         for name in list(&quarantine)? {
-            let path = quarantine.join(name);
-            if old(&path) {
+            let path = quarantine.join(&name);
+            let ours = name.rsplit_once('.').is_some_and(|(_, it)| sys::is_unique_suffix(it));
+            if ours && old(&path) {
                 take(path, PrunedKind::Quarantine, None)?;
             }
         }
@@ -211,6 +217,21 @@ impl Cache {
 
 fn list(path: &Path) -> Result<Vec<String>> {
     sys::names(path).map_err(|error| Error::local("cannot list", path, error))
+}
+
+/// The digest of an unfinished download, or of its sidecar; `None` for any other name.
+fn partial_of(name: &str) -> Option<Digest> {
+    let stem = name.strip_suffix(".part").or_else(|| name.strip_suffix(".json"))?;
+    match stem.split_once('.') {
+        None => stem.parse().ok(),
+        Some((digest, suffix)) if sys::is_unique_suffix(suffix) => digest.parse().ok(),
+        Some(_) => None,
+    }
+}
+
+fn is_torn_tag(name: &str) -> bool {
+    let middle = name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('.'));
+    middle.and_then(|rest| rest.strip_suffix(".tmp")).is_some_and(sys::is_unique_suffix)
 }
 
 fn is_by_hash(images: &Path, folder: &Path) -> bool {

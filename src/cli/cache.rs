@@ -39,6 +39,7 @@ fn list(context: &Context) -> Result<()> {
     let mut lines = vec![["IMAGE", "ARCH", "SNAPSHOT", "SIZE", "FETCHED", "PATH"].map(str::to_owned).to_vec()];
     let mut total = 0u64;
     for found in context.cache()?.survey(Rehash::IfTouched)? {
+        let found = found?;
         let folder = found.folder.to_string_lossy().into_owned();
         match found.condition {
             Condition::Sound(entry) => {
@@ -80,17 +81,19 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
     let cache = context.cache()?;
     let selectors = references(context, images)?;
     let mut removed = Vec::new();
+    let mut in_use = None;
     for folder in cache.folders()? {
         if !selectors.iter().any(|selector| selector.means_folder(&cache, &folder)) {
             continue;
         }
         if !cache.remove(&folder)? {
-            let message = format!("{} is in use by another process", folder.display());
-            return Err(Error::new(Kind::Local, message).with_path(folder).into());
+            let message = format!("{} is in use by another process, and stays", folder.display());
+            in_use.get_or_insert(Error::new(Kind::Local, message).with_path(folder));
+            continue;
         }
         removed.push(folder.to_string_lossy().into_owned());
     }
-    if context.global.json {
+    if let (true, None) = (context.global.json, &in_use) {
         return output::json(&json!({ "removed": removed }));
     }
     if !context.global.quiet {
@@ -98,7 +101,7 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
             output::note(&format!("removed {folder}"));
         }
     }
-    Ok(())
+    in_use.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn prune(context: &Context, arguments: &Prune) -> Result<()> {

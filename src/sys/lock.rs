@@ -44,6 +44,11 @@ impl FileLock {
         &self.file
     }
 
+    /// Lets go of the lock when the file is dropped or locked otherwise.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     fn judge(file: File, outcome: Result<(), fs2::TryLockError>) -> Locked {
         match outcome {
             Ok(()) => Locked::Held(Self { file }),
