@@ -1,1 +1,1 @@
-//! To be filled.
+//! Many at once, over one cache.
