@@ -103,6 +103,8 @@ impl Cache {
         }
         let tag = self.root.join(TAG);
         if !sys::exists(&tag) {
+            // A sweep takes the torn ones.
+            let _staging = self.share_staging()?;
             sys::write_durably(&tag, CACHEDIR_TAG)
                 .map_err(|error| cannot("write", &tag, error))?;
         }
