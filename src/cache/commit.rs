@@ -17,7 +17,13 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`]. The partial file is then still there, unless it could not be synced: what
     /// the kernel failed to write once it forgets, and a second sync would say that all is well.
-    pub fn commit(&self, key: &Key, partial: Partial, verified: &Verified, url: &str) -> Result<Entry> {
+    pub fn commit(
+        &self,
+        key: &Key,
+        partial: Partial,
+        verified: &Verified,
+        url: &str,
+    ) -> Result<Entry> {
         let right = verified.digest() == key.sha256
             && verified.size() == partial.length()
             && key.size.is_none_or(|size| size == verified.size());
@@ -59,7 +65,8 @@ impl Cache {
     fn place(&self, key: &Key, sealed: &Path, url: &str) -> Result<Entry> {
         let folder = self.folder_of(key);
         let parent = folder.parent().unwrap_or(&folder).to_owned();
-        sys::create_private(&parent).map_err(|error| Error::local("cannot create", &parent, error))?;
+        sys::create_private(&parent)
+            .map_err(|error| Error::local("cannot create", &parent, error))?;
         let _staging = self.share_staging()?;
         let staging = parent.join(format!("{STAGING}{}", sys::unique_suffix()));
         let stage = || -> io::Result<(Record, Locked)> {
@@ -124,13 +131,20 @@ impl Cache {
         }
         Err(Error::new(
             Kind::Local,
-            format!("{} {}: other programs keep replacing the cache entry", key.image, key.arch),
+            format!(
+                "{} {}: other programs keep replacing the cache entry",
+                key.image, key.arch
+            ),
         ))
     }
 
     /// Syncs the parents of a new entry up to the cache directory: each of them may be new, too.
     fn sync_up(&self, folder: &Path) -> io::Result<()> {
-        for parent in folder.ancestors().skip(1).take_while(|it| it.starts_with(self.path())) {
+        for parent in folder
+            .ancestors()
+            .skip(1)
+            .take_while(|it| it.starts_with(self.path()))
+        {
             sys::sync_folder(parent)?;
         }
         Ok(())

@@ -27,6 +27,37 @@ enum Lease {
 }
 
 impl Lease {
+    /// First the lease, then the look: what is there now stays.
+    fn on(folder: &Path) -> Result<Leased> {
+        let path = folder.join(RECORD);
+        let file = match sys::open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(if sys::exists(folder) && !sys::exists(&path) {
+                    Leased::Damaged(format!("it has no {RECORD}"))
+                } else {
+                    Leased::Missing
+                });
+            }
+            Err(error) if sys::is_damage(&error) => {
+                return Ok(Leased::Damaged(format!("{RECORD}: {error}")));
+            }
+            Err(error) => return Err(Error::local("cannot read", path, error)),
+        };
+        let lease = match FileLock::try_shared(file) {
+            Locked::Held(lock) => Self::Held(lock),
+            Locked::Unsupported(file, _) => Self::Impossible(file),
+            Locked::Busy(_) => return Ok(Leased::Changing),
+        };
+        // A lease on a record that no longer has the name keeps nothing.
+        let current = sys::is_at(lease.file(), &path);
+        Ok(if current {
+            Leased::Held(lease)
+        } else {
+            Leased::Changing
+        })
+    }
+
     fn file(&self) -> &File {
         match self {
             Self::Held(lock) => lock.file(),
@@ -72,6 +103,108 @@ impl Entry {
         let path = self.path();
         sys::open_regular(&path).map_err(|error| Error::local("cannot open", path, error))
     }
+
+    /// Reads the file, and believes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local) if it cannot be read.
+    pub fn is_sound(&self) -> Result<bool> {
+        Ok(!matches!(self.judge(Rehash::Always)?, Judged::Damaged(_)))
+    }
+
+    /// What is wrong with the file.
+    fn judge(&self, rehash: Rehash) -> Result<Judged> {
+        let path = self.path();
+        let name = &self.record.file;
+        let damaged = |why: String| Ok(Judged::Damaged(why));
+        let file = match sys::open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if sys::is_damage(&error) => return damaged(format!("{name}: {error}")),
+            Err(error) => return Err(Error::local("cannot read", path, error)),
+        };
+        let stamp =
+            Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
+        let recorded = self.record.stamp;
+        if stamp.size != recorded.size {
+            return damaged(format!(
+                "{name} has {} bytes where {} were verified",
+                stamp.size, recorded.size
+            ));
+        }
+        if stamp == recorded && rehash == Rehash::IfTouched {
+            return Ok(Judged::Untouched);
+        }
+        let expect = Expect {
+            digest: self.record.sha256,
+            size: Some(stamp.size),
+            limit: 0,
+        };
+        match VerifyingReader::new(file, expect).drain() {
+            Ok(_) if stamp == recorded => Ok(Judged::Untouched),
+            Ok(_) => Ok(Judged::Right(stamp)),
+            Err(Fault::Mismatch { actual, .. }) => damaged(format!(
+                "{name} hashes to {actual} and not to {}",
+                self.record.sha256
+            )),
+            Err(Fault::Io(error)) if sys::is_damage(&error) => damaged(format!("{name}: {error}")),
+            Err(Fault::Io(error)) => Err(Error::local("cannot read", path, error)),
+            Err(Fault::Short { .. } | Fault::Long { .. }) => {
+                damaged(format!("{name} changed while it was read"))
+            }
+        }
+    }
+
+    /// Remembers what a file that was copied or touched, and is right, looks like now. That a
+    /// read-only cache cannot is no harm. `None` if the entry was removed meanwhile.
+    ///
+    /// The record is what readers hold, so that it is replaced only when no other reader does,
+    /// and the new one is held before anybody can see it.
+    fn remember(self, stamp: Stamp) -> Option<Self> {
+        let Entry {
+            folder,
+            mut record,
+            lease,
+        } = self;
+        record.stamp = stamp;
+        let path = folder.join(RECORD);
+        let write = |record: &Record| {
+            sys::write_durably_with(&path, record.to_json().as_bytes(), FileLock::try_shared)
+        };
+        let lock = match lease {
+            Lease::Held(lock) => lock,
+            Lease::Impossible(file) => {
+                let _ = write(&record);
+                let lease = Lease::Impossible(file);
+                return Some(Entry {
+                    folder,
+                    record,
+                    lease,
+                });
+            }
+        };
+        // Changing the kind of a lock lets go of it for a moment: look again afterwards.
+        let file = match FileLock::try_exclusive(lock.into_file()) {
+            Locked::Held(alone) if sys::is_at(alone.file(), &path) => {
+                if let Ok(locked) = write(&record) {
+                    return Some(Entry::new(folder, record, locked));
+                }
+                alone.into_file()
+            }
+            Locked::Held(_) => return None,
+            Locked::Busy(file) | Locked::Unsupported(file, _) => file,
+        };
+        match FileLock::try_shared(file) {
+            Locked::Held(lock) if sys::is_at(lock.file(), &path) => {
+                let lease = Lease::Held(lock);
+                Some(Entry {
+                    folder,
+                    record,
+                    lease,
+                })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Whether a hit is believed or read.
@@ -101,7 +234,7 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn lookup(&self, key: &Key, rehash: Rehash) -> Result<Lookup> {
-        self.read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
+        read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
     }
 
     /// Any sound entry with these bytes, under whatever name.
@@ -114,177 +247,52 @@ impl Cache {
             let candidate = folder.to_string_lossy().ends_with(&suffix);
             // One that cannot be read is no reason to fail: there is still the network.
             if candidate
-                && let Ok(Lookup::Hit(entry)) = self.read_entry(&folder, Some(digest), Rehash::IfTouched)
+                && let Ok(Lookup::Hit(entry)) = read_entry(&folder, Some(digest), Rehash::IfTouched)
             {
                 return Ok(Some(entry));
             }
         }
         Ok(None)
     }
+}
 
-    /// Reads the file of an entry, and believes nothing.
-    ///
-    /// # Errors
-    /// [`Kind::Local`](crate::Kind::Local) if it cannot be read.
-    pub fn is_sound(&self, entry: &Entry) -> Result<bool> {
-        Ok(!matches!(self.judge_file(entry, Rehash::Always)?, Judged::Damaged(_)))
-    }
-
-    /// Judges the entry in a directory. `digest` is what it must have, or else what it claims.
-    pub(super) fn read_entry(
-        &self,
-        folder: &Path,
-        digest: Option<&Digest>,
-        rehash: Rehash,
-    ) -> Result<Lookup> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let lease = match self.lease(folder)? {
-                Leased::Held(lease) => lease,
-                Leased::Missing => return Ok(Lookup::Miss),
-                Leased::Damaged(why) => return Ok(Lookup::Damaged(why)),
-                // Removed, replaced, or looked at by a dry run: over in no time.
-                Leased::Changing if Instant::now() < deadline => {
-                    std::thread::sleep(POLL);
-                    continue;
-                }
-                Leased::Changing => return Ok(Lookup::Miss),
-            };
-            let mut text = String::new();
-            if let Err(error) = lease.file().take(MAX_RECORD).read_to_string(&mut text) {
-                return Ok(Lookup::Damaged(format!("{RECORD}: {error}")));
+/// Judges the entry in a directory. `digest` is what it must have, or else what it claims.
+pub(super) fn read_entry(folder: &Path, digest: Option<&Digest>, rehash: Rehash) -> Result<Lookup> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lease = match Lease::on(folder)? {
+            Leased::Held(lease) => lease,
+            Leased::Damaged(why) => return Ok(Lookup::Damaged(why)),
+            // Removed, replaced, or looked at by a dry run: over in no time.
+            Leased::Changing if Instant::now() < deadline => {
+                std::thread::sleep(POLL);
+                continue;
             }
-            let Some(record) = Record::parse(&text) else {
-                return Ok(Lookup::Damaged(format!("{RECORD} cannot be read")));
-            };
-            if digest.is_some_and(|digest| *digest != record.sha256) {
-                return Ok(Lookup::Damaged(format!("{RECORD} names another hash")));
-            }
-            let entry = Entry {
-                folder: folder.to_owned(),
-                record,
-                lease,
-            };
-            match self.judge_file(&entry, rehash)? {
-                Judged::Untouched => return Ok(Lookup::Hit(entry)),
-                Judged::Damaged(why) => return Ok(Lookup::Damaged(why)),
-                Judged::Right(stamp) => {
-                    if let Some(entry) = self.remember(entry, stamp) {
-                        return Ok(Lookup::Hit(entry));
-                    }
-                }
-            }
-        }
-    }
-
-    /// First the lease, then the look: what is there now stays.
-    fn lease(&self, folder: &Path) -> Result<Leased> {
-        let path = folder.join(RECORD);
-        let file = match sys::open_regular(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(if sys::exists(folder) && !sys::exists(&path) {
-                    Leased::Damaged(format!("it has no {RECORD}"))
-                } else {
-                    Leased::Missing
-                });
-            }
-            Err(error) if sys::is_damage(&error) => {
-                return Ok(Leased::Damaged(format!("{RECORD}: {error}")));
-            }
-            Err(error) => return Err(Error::local("cannot read", path, error)),
+            Leased::Missing | Leased::Changing => return Ok(Lookup::Miss),
         };
-        let lease = match FileLock::try_shared(file) {
-            Locked::Held(lock) => Lease::Held(lock),
-            Locked::Unsupported(file, _) => Lease::Impossible(file),
-            Locked::Busy(_) => return Ok(Leased::Changing),
-        };
-        // A lease on a record that no longer has the name keeps nothing.
-        let current = sys::is_at(lease.file(), &path);
-        Ok(if current { Leased::Held(lease) } else { Leased::Changing })
-    }
-
-    /// What is wrong with the file of an entry.
-    fn judge_file(&self, entry: &Entry, rehash: Rehash) -> Result<Judged> {
-        let path = entry.path();
-        let name = &entry.record.file;
-        let damaged = |why: String| Ok(Judged::Damaged(why));
-        let file = match sys::open_regular(&path) {
-            Ok(file) => file,
-            Err(error) if sys::is_damage(&error) => return damaged(format!("{name}: {error}")),
-            Err(error) => return Err(Error::local("cannot read", path, error)),
-        };
-        let stamp = Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
-        let recorded = entry.record.stamp;
-        if stamp.size != recorded.size {
-            return damaged(format!(
-                "{name} has {} bytes where {} were verified",
-                stamp.size, recorded.size
-            ));
+        let mut text = String::new();
+        if let Err(error) = lease.file().take(MAX_RECORD).read_to_string(&mut text) {
+            return Ok(Lookup::Damaged(format!("{RECORD}: {error}")));
         }
-        if stamp == recorded && rehash == Rehash::IfTouched {
-            return Ok(Judged::Untouched);
-        }
-        let expect = Expect {
-            digest: entry.record.sha256,
-            size: Some(stamp.size),
-            limit: 0,
+        let Some(record) = Record::parse(&text) else {
+            return Ok(Lookup::Damaged(format!("{RECORD} cannot be read")));
         };
-        match VerifyingReader::new(file, expect).drain() {
-            Ok(_) if stamp == recorded => Ok(Judged::Untouched),
-            Ok(_) => Ok(Judged::Right(stamp)),
-            Err(Fault::Mismatch { actual, .. }) => {
-                damaged(format!("{name} hashes to {actual} and not to {}", entry.record.sha256))
-            }
-            Err(Fault::Io(error)) if sys::is_damage(&error) => damaged(format!("{name}: {error}")),
-            Err(Fault::Io(error)) => Err(Error::local("cannot read", path, error)),
-            Err(Fault::Short { .. } | Fault::Long { .. }) => {
-                damaged(format!("{name} changed while it was read"))
-            }
+        if digest.is_some_and(|digest| *digest != record.sha256) {
+            return Ok(Lookup::Damaged(format!("{RECORD} names another hash")));
         }
-    }
-
-    /// Remembers what a file that was copied or touched, and is right, looks like now. That a
-    /// read-only cache cannot is no harm. `None` if the entry was removed meanwhile.
-    ///
-    /// The record is what readers hold, so that it is replaced only when no other reader does,
-    /// and the new one is held before anybody can see it.
-    fn remember(&self, entry: Entry, stamp: Stamp) -> Option<Entry> {
-        let Entry {
-            folder,
-            mut record,
+        let entry = Entry {
+            folder: folder.to_owned(),
+            record,
             lease,
-        } = entry;
-        record.stamp = stamp;
-        let path = folder.join(RECORD);
-        let write = |record: &Record| {
-            sys::write_durably_with(&path, record.to_json().as_bytes(), FileLock::try_shared)
         };
-        let lock = match lease {
-            Lease::Held(lock) => lock,
-            Lease::Impossible(file) => {
-                let _ = write(&record);
-                let lease = Lease::Impossible(file);
-                return Some(Entry { folder, record, lease });
-            }
-        };
-        // Changing the kind of a lock lets go of it for a moment: look again afterwards.
-        let file = match FileLock::try_exclusive(lock.into_file()) {
-            Locked::Held(alone) if sys::is_at(alone.file(), &path) => {
-                if let Ok(locked) = write(&record) {
-                    return Some(Entry::new(folder, record, locked));
+        match entry.judge(rehash)? {
+            Judged::Untouched => return Ok(Lookup::Hit(entry)),
+            Judged::Damaged(why) => return Ok(Lookup::Damaged(why)),
+            Judged::Right(stamp) => {
+                if let Some(entry) = entry.remember(stamp) {
+                    return Ok(Lookup::Hit(entry));
                 }
-                alone.into_file()
             }
-            Locked::Held(_) => return None,
-            Locked::Busy(file) | Locked::Unsupported(file, _) => file,
-        };
-        match FileLock::try_shared(file) {
-            Locked::Held(lock) if sys::is_at(lock.file(), &path) => {
-                let lease = Lease::Held(lock);
-                Some(Entry { folder, record, lease })
-            }
-            _ => None,
         }
     }
 }

@@ -45,12 +45,20 @@ impl Entry {
             let message = format!("cannot write {}: not a file name", target.display());
             return Err(Error::new(Kind::Local, message).with_path(target));
         };
-        let temporary = parent.join(format!(".{}.{}", name.to_string_lossy(), sys::unique_suffix()));
+        let temporary = parent.join(format!(
+            ".{}.{}",
+            name.to_string_lossy(),
+            sys::unique_suffix()
+        ));
         let mut source = self.open()?;
         let mut copy = || -> io::Result<()> {
             let mut file = sys::create_public(&temporary)?;
             sys::copy_or_reflink(&mut source, &mut file, |_| {
-                if go_on() { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+                if go_on() {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::Interrupted.into())
+                }
             })?;
             file.sync_all()?;
             match overwrite {
@@ -65,9 +73,10 @@ impl Entry {
         }
         match copied {
             Ok(()) => Ok(target),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(Error::new(Kind::Cancelled, format!("{}: stopped", target.display())))
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Error::new(
+                Kind::Cancelled,
+                format!("{}: stopped", target.display()),
+            )),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(in_the_way(&target)),
             Err(error) => Err(Error::local("cannot write", target, error)),
         }
@@ -89,6 +98,9 @@ impl Entry {
 }
 
 fn in_the_way(target: &Path) -> Error {
-    let message = format!("{} exists and has other content; --force overwrites it", target.display());
+    let message = format!(
+        "{} exists and has other content; --force overwrites it",
+        target.display()
+    );
     Error::new(Kind::Local, message).with_path(target)
 }

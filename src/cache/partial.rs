@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::store::WriteLock;
 use super::Cache;
+use super::store::WriteLock;
 use crate::base::Digest;
 use crate::error::{Error, Result};
 use crate::sys;
@@ -74,7 +74,9 @@ impl Partial {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local), with "the disk is full" in words.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| self.trouble("cannot write", error))?;
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.trouble("cannot write", error))?;
         self.length += bytes.len() as u64;
         Ok(())
     }

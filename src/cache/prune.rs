@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Cache;
 use super::entry::Rehash;
 use super::key::BY_HASH;
 use super::store::{TAG, WriteLock};
 use super::survey::{Condition, Found};
-use super::Cache;
 use crate::base::{Digest, Timestamp, natural_order};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, FileLock, Locked};
@@ -72,7 +72,11 @@ impl Cache {
         let mut pruned = Vec::new();
         for (folder, size) in self.candidates(options, now)? {
             let kind = if options.dry_run {
-                if self.in_use(&folder) { PrunedKind::InUse } else { PrunedKind::Entry }
+                if in_use(&folder) {
+                    PrunedKind::InUse
+                } else {
+                    PrunedKind::Entry
+                }
             } else if self.remove(&folder)? {
                 PrunedKind::Entry
             } else {
@@ -132,7 +136,12 @@ impl Cache {
 
     /// Old partial downloads, leftovers and quarantined entries. Only names of our own making:
     /// a file that we do not know stays.
-    fn sweep(&self, options: &PruneOptions, now: Timestamp, pruned: &mut Vec<Pruned>) -> Result<()> {
+    fn sweep(
+        &self,
+        options: &PruneOptions,
+        now: Timestamp,
+        pruned: &mut Vec<Pruned>,
+    ) -> Result<()> {
         let limit = if options.all { Duration::ZERO } else { STALE };
         let old = |path: &Path| modified(path).is_some_and(|then| age(now, then) >= limit);
         let mut take = |path: PathBuf, kind: PrunedKind, locked: Option<WriteLock>| {
@@ -171,7 +180,9 @@ impl Cache {
         let quarantine = self.quarantine();
         for name in list(&quarantine)? {
             let path = quarantine.join(&name);
-            let ours = name.rsplit_once('.').is_some_and(|(_, it)| sys::is_unique_suffix(it));
+            let ours = name
+                .rsplit_once('.')
+                .is_some_and(|(_, it)| sys::is_unique_suffix(it));
             if ours && old(&path) {
                 take(path, PrunedKind::Quarantine, None)?;
             }
@@ -187,11 +198,6 @@ impl Cache {
         }
     }
 
-    fn in_use(&self, folder: &Path) -> bool {
-        sys::open_regular(&folder.join(super::entry::RECORD))
-            .is_ok_and(|file| matches!(FileLock::try_exclusive(file), Locked::Busy(_)))
-    }
-
     /// Without working locks nobody can know who reads: nothing is removed then.
     fn require_locks(&self) -> Result<FileLock> {
         let path = self.locks().join("prune.lock");
@@ -199,7 +205,8 @@ impl Cache {
             sys::create_private(&self.locks())?;
             sys::open_append(&path)
         };
-        let file = open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
+        let file =
+            open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
         match FileLock::try_exclusive(file) {
             Locked::Held(lock) => Ok(lock),
             Locked::Busy(_) => Err(Error::new(
@@ -215,13 +222,20 @@ impl Cache {
     }
 }
 
+fn in_use(folder: &Path) -> bool {
+    sys::open_regular(&folder.join(super::entry::RECORD))
+        .is_ok_and(|file| matches!(FileLock::try_exclusive(file), Locked::Busy(_)))
+}
+
 fn list(path: &Path) -> Result<Vec<String>> {
     sys::names(path).map_err(|error| Error::local("cannot list", path, error))
 }
 
 /// The digest of an unfinished download, or of its sidecar; `None` for any other name.
 fn partial_of(name: &str) -> Option<Digest> {
-    let stem = name.strip_suffix(".part").or_else(|| name.strip_suffix(".json"))?;
+    let stem = name
+        .strip_suffix(".part")
+        .or_else(|| name.strip_suffix(".json"))?;
     match stem.split_once('.') {
         None => stem.parse().ok(),
         Some((digest, suffix)) if sys::is_unique_suffix(suffix) => digest.parse().ok(),
@@ -230,8 +244,12 @@ fn partial_of(name: &str) -> Option<Digest> {
 }
 
 fn is_torn_tag(name: &str) -> bool {
-    let middle = name.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('.'));
-    middle.and_then(|rest| rest.strip_suffix(".tmp")).is_some_and(sys::is_unique_suffix)
+    let middle = name
+        .strip_prefix(TAG)
+        .and_then(|rest| rest.strip_prefix('.'));
+    middle
+        .and_then(|rest| rest.strip_suffix(".tmp"))
+        .is_some_and(sys::is_unique_suffix)
 }
 
 fn is_by_hash(images: &Path, folder: &Path) -> bool {
@@ -260,4 +278,4 @@ fn size_of(path: &Path) -> u64 {
 }
 
 /// After a week nobody comes back for the rest of a download.
-const STALE: Duration = Duration::from_secs(7 * 86_400);
+const STALE: Duration = Duration::from_hours(7 * 24);

@@ -44,14 +44,19 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`] if others may put files there: what it holds would not be ours.
     pub fn at(base: impl AsRef<Path>) -> Result<Self> {
-        let base = std::path::absolute(base.as_ref())
-            .map_err(|error| Error::local("cannot use the cache directory", base.as_ref(), error))?;
+        let base = std::path::absolute(base.as_ref()).map_err(|error| {
+            Error::local("cannot use the cache directory", base.as_ref(), error)
+        })?;
         let root = base.join(VERSION);
         for folder in [&base, &root] {
-            let unsafe_because = sys::check_private(folder)
-                .map_err(|error| Error::local("cannot look at the cache directory", folder, error))?;
+            let unsafe_because = sys::check_private(folder).map_err(|error| {
+                Error::local("cannot look at the cache directory", folder, error)
+            })?;
             if let Some(why) = unsafe_because {
-                let message = format!("the cache directory {} is not safe: {why}", folder.display());
+                let message = format!(
+                    "the cache directory {} is not safe: {why}",
+                    folder.display()
+                );
                 return Err(Error::new(Kind::Local, message).with_path(folder));
             }
         }
@@ -105,8 +110,7 @@ impl Cache {
         if !sys::exists(&tag) {
             // A sweep takes the torn ones.
             let _staging = self.share_staging()?;
-            sys::write_durably(&tag, CACHEDIR_TAG)
-                .map_err(|error| cannot("write", &tag, error))?;
+            sys::write_durably(&tag, CACHEDIR_TAG).map_err(|error| cannot("write", &tag, error))?;
         }
         Ok(())
     }
@@ -161,8 +165,8 @@ impl Cache {
     ) -> Result<WriteLock> {
         self.prepare()?;
         let path = self.locks().join(format!("{digest}.lock"));
-        let mut file = sys::open_append(&path)
-            .map_err(|error| cannot("open the lock file", &path, error))?;
+        let mut file =
+            sys::open_append(&path).map_err(|error| cannot("open the lock file", &path, error))?;
         let start = Instant::now();
         loop {
             match FileLock::try_exclusive(file) {

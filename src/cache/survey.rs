@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entry::{Lookup, RECORD, Rehash};
+use super::entry::{Lookup, RECORD, Rehash, read_entry};
 use super::{Cache, Entry};
 use crate::base::Digest;
 use crate::error::{Error, Result};
@@ -45,9 +45,12 @@ impl Cache {
         rehash: Rehash,
         wanted: impl Fn(&Path) -> bool,
     ) -> Result<impl Iterator<Item = Result<Found>>> {
-        let folders = self.folders()?.into_iter().filter(move |folder| wanted(folder));
+        let folders = self
+            .folders()?
+            .into_iter()
+            .filter(move |folder| wanted(folder));
         Ok(folders.filter_map(move |folder| {
-            let condition = match self.read_entry(&folder, None, rehash) {
+            let condition = match read_entry(&folder, None, rehash) {
                 Ok(Lookup::Hit(entry)) => Condition::Sound(entry),
                 Ok(Lookup::Damaged(why)) => Condition::Damaged(why),
                 Ok(Lookup::Miss) => return None,
@@ -66,7 +69,11 @@ impl Cache {
         let record = folder.join(RECORD);
         let opened = sys::open_regular(&record).or_else(|error| {
             // What was absent may just have come.
-            if sys::is_damage(&error) { sys::open_regular(&record) } else { Err(error) }
+            if sys::is_damage(&error) {
+                sys::open_regular(&record)
+            } else {
+                Err(error)
+            }
         });
         let lock = match opened {
             Ok(file) => match FileLock::try_exclusive(file) {
@@ -86,7 +93,11 @@ impl Cache {
             Err(error) => return Err(Error::local("cannot read", record, error)),
         };
         let parent = folder.parent().unwrap_or(folder);
-        let doomed = parent.join(format!("{}{}", super::commit::STAGING, sys::unique_suffix()));
+        let doomed = parent.join(format!(
+            "{}{}",
+            super::commit::STAGING,
+            sys::unique_suffix()
+        ));
         // Out of sight first, in one step: a half-removed entry is never found by its name.
         match sys::rename_noreplace(folder, &doomed) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
@@ -111,14 +122,18 @@ impl Cache {
         rehash: Rehash,
     ) -> Result<Option<PathBuf>> {
         let judged = identity(folder);
-        if !matches!(self.read_entry(folder, digest, rehash)?, Lookup::Damaged(_)) {
+        if !matches!(read_entry(folder, digest, rehash)?, Lookup::Damaged(_)) {
             return Ok(None);
         }
         let quarantine = self.quarantine();
         sys::create_private(&quarantine)
             .map_err(|error| Error::local("cannot create", &quarantine, error))?;
         let images = self.images();
-        let name = folder.strip_prefix(&images).unwrap_or(folder).to_string_lossy().replace('/', "_");
+        let name = folder
+            .strip_prefix(&images)
+            .unwrap_or(folder)
+            .to_string_lossy()
+            .replace('/', "_");
         let target = quarantine.join(format!("{name}.{}", sys::unique_suffix()));
         match sys::rename_noreplace(folder, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -150,12 +165,20 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn folders(&self) -> Result<Vec<PathBuf>> {
-        Ok(self.two_levels()?.into_iter().filter(|it| is_entry(it)).collect())
+        Ok(self
+            .two_levels()?
+            .into_iter()
+            .filter(|it| is_entry(it))
+            .collect())
     }
 
     /// What was staged or doomed and never finished.
     pub(super) fn staging_folders(&self) -> Result<Vec<PathBuf>> {
-        Ok(self.two_levels()?.into_iter().filter(|it| is_staging(it)).collect())
+        Ok(self
+            .two_levels()?
+            .into_iter()
+            .filter(|it| is_staging(it))
+            .collect())
     }
 
     fn two_levels(&self) -> Result<Vec<PathBuf>> {
@@ -177,7 +200,9 @@ impl Cache {
     /// Removes the directories of an image and architecture that have nothing in them any more.
     fn trim_parents(&self, folder: &Path) {
         // Whoever stages an entry has just made sure that they are there.
-        let Ok(Some(_alone)) = self.claim_staging() else { return };
+        let Ok(Some(_alone)) = self.claim_staging() else {
+            return;
+        };
         let images = self.images();
         for parent in folder.ancestors().skip(1).take_while(|it| **it != *images) {
             if std::fs::remove_dir(parent).is_err() {
@@ -190,7 +215,8 @@ impl Cache {
 /// Only names that we make are ours: nobody else's file is ever judged, moved or removed.
 fn is_staging(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.strip_prefix(super::commit::STAGING).is_some_and(sys::is_unique_suffix)
+    name.strip_prefix(super::commit::STAGING)
+        .is_some_and(sys::is_unique_suffix)
 }
 
 /// `<stamp>-<12 hex digits>`.
@@ -200,7 +226,9 @@ fn is_entry(path: &Path) -> bool {
         !stamp.is_empty()
             && !stamp.starts_with('.')
             && digest.len() == 12
-            && digest.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+            && digest
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 

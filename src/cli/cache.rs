@@ -36,7 +36,11 @@ fn dir(context: &Context) -> Result<()> {
 
 fn list(context: &Context) -> Result<()> {
     let mut documents = Vec::new();
-    let mut lines = vec![["IMAGE", "ARCH", "SNAPSHOT", "SIZE", "FETCHED", "PATH"].map(str::to_owned).to_vec()];
+    let mut lines = vec![
+        ["IMAGE", "ARCH", "SNAPSHOT", "SIZE", "FETCHED", "PATH"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     let mut total = 0u64;
     for found in context.cache()?.survey(Rehash::IfTouched)? {
         let found = found?;
@@ -83,11 +87,17 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
     let mut removed = Vec::new();
     let mut in_use = None;
     for folder in cache.folders()? {
-        if !selectors.iter().any(|selector| selector.means_folder(&cache, &folder)) {
+        if !selectors
+            .iter()
+            .any(|selector| selector.means_folder(&cache, &folder))
+        {
             continue;
         }
         if !cache.remove(&folder)? {
-            let message = format!("{} is in use by another process, and stays", folder.display());
+            let message = format!(
+                "{} is in use by another process, and stays",
+                folder.display()
+            );
             in_use.get_or_insert(Error::new(Kind::Local, message).with_path(folder));
             continue;
         }
@@ -107,7 +117,10 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
 fn prune(context: &Context, arguments: &Prune) -> Result<()> {
     let images = context.catalog.images.iter();
     let pins = images.flat_map(|image| {
-        image.pins.iter().map(|pin| (image.name.to_string(), pin.arch.to_string(), pin.sha256))
+        image
+            .pins
+            .iter()
+            .map(|pin| (image.name.to_string(), pin.arch.to_string(), pin.sha256))
     });
     let options = PruneOptions {
         pinned: pins.collect::<BTreeSet<_>>(),
@@ -118,7 +131,11 @@ fn prune(context: &Context, arguments: &Prune) -> Result<()> {
         dry_run: arguments.dry_run,
     };
     let pruned = context.cache()?.prune(&options)?;
-    let freed: u64 = pruned.iter().filter(|it| it.kind != PrunedKind::InUse).map(|it| it.size).sum();
+    let freed: u64 = pruned
+        .iter()
+        .filter(|it| it.kind != PrunedKind::InUse)
+        .map(|it| it.size)
+        .sum();
     if context.global.json {
         let removed: Vec<_> = pruned
             .iter()
@@ -137,9 +154,18 @@ fn prune(context: &Context, arguments: &Prune) -> Result<()> {
             (_, true) => "would remove",
             (_, false) => "removed",
         };
-        output::note(&format!("{what} {} ({}, {})", it.path.display(), word(it.kind), HumanBytes(it.size)));
+        output::note(&format!(
+            "{what} {} ({}, {})",
+            it.path.display(),
+            word(it.kind),
+            HumanBytes(it.size)
+        ));
     }
-    let what = if arguments.dry_run { "would be freed" } else { "freed" };
+    let what = if arguments.dry_run {
+        "would be freed"
+    } else {
+        "freed"
+    };
     output::note(&format!("{} {what}", HumanBytes(freed)));
     Ok(())
 }

@@ -18,13 +18,20 @@ use super::progress::Reporter;
 
 pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     let references = references(context, &arguments.images)?;
-    let reach = if arguments.repair { Reach::Network } else { Reach::CacheOnly };
+    let reach = if arguments.repair {
+        Reach::Network
+    } else {
+        Reach::CacheOnly
+    };
     let fetcher = context.fetcher(reach, Rehash::Always)?;
     let reporter = Reporter::new(context);
     let mut documents = Vec::new();
     let mut worst: Option<anyhow::Error> = None;
     for found in fetcher.cache().survey_where(Rehash::Always, |folder| {
-        references.is_empty() || references.iter().any(|it| it.means_folder(fetcher.cache(), folder))
+        references.is_empty()
+            || references
+                .iter()
+                .any(|it| it.means_folder(fetcher.cache(), folder))
     })? {
         let Found { folder, condition } = found?;
         let path = folder.to_string_lossy().into_owned();
@@ -49,7 +56,11 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
                     Ok(Some(_)) => {}
                     Ok(None) => {
                         let message = format!("{path}: the cached copy is damaged: {why}");
-                        worst.get_or_insert(Error::new(Kind::Integrity, message).with_path(&folder).into());
+                        worst.get_or_insert(
+                            Error::new(Kind::Integrity, message)
+                                .with_path(&folder)
+                                .into(),
+                        );
                     }
                     Err(error) => {
                         worst.get_or_insert(error);
@@ -78,10 +89,16 @@ fn mend(
     repair: bool,
     reporter: &Reporter,
 ) -> Result<Option<std::path::PathBuf>> {
-    let request = repair.then(|| pinned_at(context, fetcher, folder)).flatten();
+    let request = repair
+        .then(|| pinned_at(context, fetcher, folder))
+        .flatten();
     match fetcher.cache().set_aside(folder, None, Rehash::Always) {
         Ok(Some(aside)) if !context.global.quiet => {
-            output::note(&format!("{}: set aside as {}", folder.display(), aside.display()));
+            output::note(&format!(
+                "{}: set aside as {}",
+                folder.display(),
+                aside.display()
+            ));
         }
         Ok(_) => {}
         // The damage is the news, not that a read-only cache keeps it.
@@ -117,14 +134,20 @@ pub(crate) struct Selector {
 
 impl Selector {
     /// By the directory alone: a damaged entry has nothing else that could be believed.
-    pub(crate) fn means_folder(&self, cache: &distro_fetch::cache::Cache, folder: &std::path::Path) -> bool {
+    pub(crate) fn means_folder(
+        &self,
+        cache: &distro_fetch::cache::Cache,
+        folder: &std::path::Path,
+    ) -> bool {
         let Some((image, arch, entry)) = cache.names_of(folder) else {
             return false;
         };
         image == self.image
             && self.arch.as_ref().is_none_or(|list| list.contains(&arch))
             && self.stamp.as_ref().is_none_or(|stamp| {
-                entry.rsplit_once('-').is_some_and(|(entry, _)| entry == stamp)
+                entry
+                    .rsplit_once('-')
+                    .is_some_and(|(entry, _)| entry == stamp)
             })
     }
 }
@@ -133,7 +156,9 @@ impl Selector {
 /// may still have it.
 pub(crate) fn references(context: &Context, names: &[String]) -> Result<Vec<Selector>> {
     let arch = match context.arches()? {
-        super::context::Arches::These(list) => Some(list.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        super::context::Arches::These(list) => {
+            Some(list.iter().map(ToString::to_string).collect::<Vec<_>>())
+        }
         _ => None,
     };
     let cache = context.cache()?;

@@ -144,7 +144,10 @@ impl Fetcher {
     ) -> Vec<Result<Outcome>> {
         let workers = jobs.clamp(1, requests.len().max(1));
         if workers == 1 {
-            return requests.iter().map(|request| self.ensure(request, observer)).collect();
+            return requests
+                .iter()
+                .map(|request| self.ensure(request, observer))
+                .collect();
         }
         let next = AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<Outcome>>>> =
@@ -163,7 +166,9 @@ impl Fetcher {
                 });
             }
         });
-        let taken = results.into_iter().map(|result| result.into_inner().ok().flatten());
+        let taken = results
+            .into_iter()
+            .map(|result| result.into_inner().ok().flatten());
         taken
             .map(|result| result.unwrap_or_else(|| Err(Error::new(Kind::Other, "a worker died"))))
             .collect()
@@ -172,7 +177,7 @@ impl Fetcher {
 
 /// What the cache has of a request.
 enum Look {
-    Found(Outcome),
+    Found(Box<Outcome>),
     /// Nothing; and why, if there was something.
     Nothing(Option<String>),
 }
@@ -188,20 +193,25 @@ impl Work<'_> {
     fn run(&self) -> Result<Outcome> {
         let (cache, options, request) = (&self.fetcher.cache, &self.fetcher.options, self.request);
         let damage = match self.look()? {
-            Look::Found(outcome) => return Ok(outcome),
+            Look::Found(outcome) => return Ok(*outcome),
             Look::Nothing(damage) => damage,
         };
         if options.reach == Reach::CacheOnly {
             let why = damage.map_or_else(
                 || "not cached, and the network may not be used".to_owned(),
-                |why| format!("the cached copy was damaged ({why}), and the network may not be used"),
+                |why| {
+                    format!("the cached copy was damaged ({why}), and the network may not be used")
+                },
             );
-            return Err(Error::new(Kind::Offline, format!("{}: {why}", request.subject)));
+            return Err(Error::new(
+                Kind::Offline,
+                format!("{}: {why}", request.subject),
+            ));
         }
         let lock = self.lock()?;
         // Somebody else may have fetched it while we waited, under this name or another.
         if let Look::Found(outcome) = self.look()? {
-            return Ok(outcome);
+            return Ok(*outcome);
         }
         let mut partial = cache.partial(&request.key.sha256, &lock)?;
         let outcome = self.download(&mut partial);
@@ -227,9 +237,15 @@ impl Work<'_> {
 
     /// Looks for the bytes under their own name and under others; a damaged copy goes aside.
     fn look(&self) -> Result<Look> {
-        let (cache, rehash, key) =
-            (&self.fetcher.cache, self.fetcher.options.rehash, &self.request.key);
-        let cached = |entry| Ok(Look::Found(Outcome { entry, cached: true }));
+        let (cache, rehash, key) = (
+            &self.fetcher.cache,
+            self.fetcher.options.rehash,
+            &self.request.key,
+        );
+        let cached = |entry| {
+            let cached = true;
+            Ok(Look::Found(Box::new(Outcome { entry, cached })))
+        };
         let damage = match cache.lookup(key, rehash)? {
             Lookup::Hit(entry) => return cached(entry),
             Lookup::Miss => None,
@@ -241,7 +257,7 @@ impl Work<'_> {
         let Some(mut other) = cache.find(&key.sha256)? else {
             return Ok(Look::Nothing(damage));
         };
-        if rehash == Rehash::Always && !cache.is_sound(&other)? {
+        if rehash == Rehash::Always && !other.is_sound()? {
             return Ok(Look::Nothing(damage));
         }
         // The same bytes under another name are as good as a download. A cache that cannot be

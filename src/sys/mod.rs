@@ -13,11 +13,12 @@ mod regular;
 
 pub use self::clock::{jitter, now};
 pub use self::folder::{
-    available_space, check_private, clear_away, create_private, exists, is_read_only, mount_error, names,
+    available_space, check_private, clear_away, create_private, exists, is_read_only, mount_error,
+    names,
 };
 pub use self::lock::{FileLock, Locked};
 pub use self::place::{
-    copy_or_reflink, is_unique_suffix, link, rename_noreplace, rename_over, remove_file_if_any,
+    copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
     sync_folder, unique_suffix, write_durably, write_durably_with,
 };
 pub use self::regular::{

@@ -115,7 +115,9 @@ pub fn is_unique_suffix(text: &str) -> bool {
     text.split_once('-').is_some_and(|(pid, random)| {
         pid.parse::<u32>().is_ok()
             && random.len() == 16
-            && random.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+            && random
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
@@ -138,7 +140,11 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&a).unwrap(), b"two");
         assert_eq!(fs::read(&b).unwrap(), b"three");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "no temporary is left");
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            2,
+            "no temporary is left"
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -45,7 +45,12 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 pub fn open_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     check(open(
-        options.read(true).write(true).create(true).truncate(false).mode(0o600),
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600),
         path,
     )?)
 }
@@ -53,14 +58,21 @@ pub fn open_append(path: &Path) -> io::Result<File> {
 /// Creates a file that did not exist, mode 0600.
 pub fn create_exclusive(path: &Path) -> io::Result<File> {
     open(
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600),
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600),
         path,
     )
 }
 
 /// Creates a file that did not exist, with the mode that the user's umask leaves.
 pub fn create_public(path: &Path) -> io::Result<File> {
-    open(OpenOptions::new().read(true).write(true).create_new(true), path)
+    open(
+        OpenOptions::new().read(true).write(true).create_new(true),
+        path,
+    )
 }
 
 /// Gives a sealed file that never became anything back to its writer.
@@ -108,6 +120,9 @@ fn check(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ))
     }
 }
