@@ -9,7 +9,7 @@ use distro_fetch::cache::{Cache, PruneOptions, PrunedKind, Rehash};
 use super::kit::{edit_record, key, look, put};
 use crate::harness::{Lab, noise};
 
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
+const YEAR: Duration = Duration::from_hours(365 * 24);
 
 fn set_time(path: &Path, time: SystemTime) {
     fs::File::open(path).unwrap().set_modified(time).unwrap();
@@ -83,7 +83,7 @@ fn a_file_time_far_away_is_a_touch_and_nothing_worse() {
 
 #[test]
 fn a_partial_is_swept_after_a_week_by_a_clock_that_may_jump() {
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     for (time, goes) in [
         (SystemTime::now(), false),
         (SystemTime::now() - 6 * day, false),

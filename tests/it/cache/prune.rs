@@ -218,7 +218,7 @@ fn leftovers_go_and_files_that_we_do_not_know_stay() {
         "locks/mine",
         "elsewhere/file",
     ];
-    let long_ago = SystemTime::now() - Duration::from_secs(900 * 86_400);
+    let long_ago = SystemTime::now() - Duration::from_hours(900 * 24);
     for name in ours.iter().map(String::as_str).chain(foreign) {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -73,13 +73,13 @@ fn what_is_no_regular_file_of_ours_is_never_served() {
     type Swap = fn(&Path, &Path);
     let swaps: [(&str, Swap); 6] = [
         ("symlink to the right bytes", |path, same| {
-            symlink(same, path).unwrap()
+            symlink(same, path).unwrap();
         }),
         ("symlink elsewhere", |path, _| {
-            symlink("/etc/passwd", path).unwrap()
+            symlink("/etc/passwd", path).unwrap();
         }),
         ("dangling symlink", |path, _| {
-            symlink("/nonexistent", path).unwrap()
+            symlink("/nonexistent", path).unwrap();
         }),
         ("fifo", |path, _| {
             let status = std::process::Command::new("mkfifo")
@@ -185,12 +185,12 @@ fn a_lease_outlives_the_new_record_of_a_copied_file() {
 
 #[test]
 fn a_record_that_lies_is_no_entry() {
+    type Edit = fn(&mut serde_json::Value);
     let (lab, bytes) = (Lab::new(), noise(5000));
     let cache = Cache::at(lab.cache()).unwrap();
     let key = key("alpine-3.21", "20260101", &bytes);
     let folder = put(&cache, &key, &bytes).folder().to_owned();
     let sound = fs::read(folder.join("entry.json")).unwrap();
-    type Edit = fn(&mut serde_json::Value);
     let edits: [(Edit, &str); 5] = [
         (
             |it| it["sha256"] = "00".repeat(32).into(),

@@ -84,7 +84,7 @@ fn what_a_reader_holds_is_there_while_everything_else_is_pruned() {
             })
             .collect();
         let pruned = &pruned;
-        let pruner = scope.spawn(move || {
+        let sweeper = scope.spawn(move || {
             while !done.load(Relaxed) {
                 let list = fetcher.cache().prune(&all()).unwrap();
                 let entries = list.iter().filter(|it| it.kind == PrunedKind::Entry);
@@ -96,8 +96,8 @@ fn what_a_reader_holds_is_there_while_everything_else_is_pruned() {
             .map(std::thread::ScopedJoinHandle::join)
             .collect();
         done.store(true, Relaxed);
-        let pruner = pruner.join();
-        assert!(readers.iter().all(Result::is_ok) && pruner.is_ok());
+        let swept = sweeper.join();
+        assert!(readers.iter().all(Result::is_ok) && swept.is_ok());
     });
     let (reads, pruned) = (reads.into_inner(), pruned.into_inner());
     eprintln!("{reads} reads, {pruned} entries pruned");

@@ -116,7 +116,11 @@ impl Bench {
     pub(super) fn is_right(&self, output: &Output, when: &str) {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let path = Path::new(stdout.trim_end());
-        assert!(path.starts_with(self.lab.cache()), "{when}: {path:?}");
+        assert!(
+            path.starts_with(self.lab.cache()),
+            "{when}: {}",
+            path.display()
+        );
         assert_eq!(fs::read(path).unwrap(), self.bytes, "{when}");
     }
 }
