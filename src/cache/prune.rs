@@ -207,7 +207,7 @@ impl Cache {
         };
         let file =
             open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
-        match FileLock::try_exclusive(file) {
+        match FileLock::exclusive_in_a_moment(file) {
             Locked::Held(lock) => Ok(lock),
             Locked::Busy(_) => Err(Error::new(
                 Kind::Local,
@@ -224,7 +224,7 @@ impl Cache {
 
 fn in_use(folder: &Path) -> bool {
     sys::open_regular(&folder.join(super::entry::RECORD))
-        .is_ok_and(|file| matches!(FileLock::try_exclusive(file), Locked::Busy(_)))
+        .is_ok_and(|file| matches!(FileLock::exclusive_in_a_moment(file), Locked::Busy(_)))
 }
 
 fn list(path: &Path) -> Result<Vec<String>> {

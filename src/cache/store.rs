@@ -133,10 +133,12 @@ impl Cache {
 
     /// The right to sweep, if nobody stages anything right now.
     pub(super) fn claim_staging(&self) -> Result<Option<FileLock>> {
-        Ok(match FileLock::try_exclusive(self.staging_lock()?) {
-            Locked::Held(lock) => Some(lock),
-            Locked::Busy(_) | Locked::Unsupported(..) => None,
-        })
+        Ok(
+            match FileLock::exclusive_in_a_moment(self.staging_lock()?) {
+                Locked::Held(lock) => Some(lock),
+                Locked::Busy(_) | Locked::Unsupported(..) => None,
+            },
+        )
     }
 
     fn staging_lock(&self) -> Result<std::fs::File> {

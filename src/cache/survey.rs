@@ -76,7 +76,7 @@ impl Cache {
             }
         });
         let lock = match opened {
-            Ok(file) => match FileLock::try_exclusive(file) {
+            Ok(file) => match FileLock::exclusive_in_a_moment(file) {
                 Locked::Held(lock) if sys::is_at(lock.file(), &record) => Some(lock),
                 Locked::Held(_) | Locked::Busy(_) => return Ok(false),
                 Locked::Unsupported(_, error) => {
