@@ -75,6 +75,12 @@ pub(crate) fn flip(path: &Path, at: u64) {
     std::fs::set_permissions(path, mode).unwrap();
 }
 
+/// Other content for the same inode.
+pub(crate) fn overwrite(path: &Path, content: &[u8]) {
+    std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
 pub(crate) fn inode(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().ino()
 }

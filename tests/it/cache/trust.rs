@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use distro_fetch::Kind;
 use distro_fetch::cache::{Cache, Lookup, Rehash};
 
-use super::kit::{edit_record, flip, flip_unseen, inode, key, look, put};
+use super::kit::{edit_record, flip, flip_unseen, inode, key, look, overwrite, put};
 use crate::harness::{Lab, noise};
 
 #[test]
@@ -37,7 +37,7 @@ fn size_time_and_inode_are_noticed_without_reading() {
         ("flipped, new mtime", |path| flip(path, 7), "hashes to"),
         (
             "shorter",
-            |path| fs::write(path, b"short").unwrap(),
+            |path| overwrite(path, b"short"),
             "5 bytes where 5000",
         ),
         (

@@ -164,7 +164,7 @@ fn a_read_only_file_system_serves_hits_and_says_that_it_is_read_only() {
     let said = bench.script(
         "size=4m",
         "p ensure alpine-3.20 || exit 100
-         mount -o remount,ro \"$C\" || exit 101
+         mount -o remount,bind,ro \"$C\" || exit 101
          p ensure alpine-3.20 || exit 102
          p ensure --verify alpine-3.20 || exit 103
          p verify || exit 104
