@@ -7,7 +7,7 @@ use super::entry::{Lookup, RECORD, Rehash};
 use super::{Cache, Entry, Key, Partial, Record};
 use crate::error::{Error, Kind, Result};
 use crate::io::Verified;
-use crate::sys::{self, Stamp};
+use crate::sys::{self, FileLock, Locked, Stamp};
 
 impl Cache {
     /// Makes a verified download an entry, and the partial file go.
@@ -15,7 +15,8 @@ impl Cache {
     /// `verified` is the proof for exactly these bytes: its digest and size must be the key's.
     ///
     /// # Errors
-    /// [`Kind::Local`]; the partial file is then still there.
+    /// [`Kind::Local`]. The partial file is then still there, unless it could not be synced: what
+    /// the kernel failed to write once it forgets, and a second sync would say that all is well.
     pub fn commit(
         &self,
         key: &Key,
@@ -32,11 +33,23 @@ impl Cache {
                 format!("{}: the proof is for other bytes than the key's", key.image),
             ));
         }
-        sys::seal(partial.file())
-            .map_err(|error| Error::local("cannot make durable", partial.path(), error))?;
-        let entry = self.place(key, partial.path(), url)?;
-        partial.discard();
-        Ok(entry)
+        if let Err(error) = sys::seal(partial.file()) {
+            let error = Error::local("cannot make durable", partial.path(), error);
+            partial.discard();
+            return Err(error);
+        }
+        match self.place(key, partial.path(), url) {
+            Ok(entry) => {
+                partial.discard();
+                Ok(entry)
+            }
+            Err(error) => {
+                if partial.is_lonely() {
+                    partial.discard();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Gives the bytes of an entry a second name, without a download and without a copy.
@@ -54,8 +67,9 @@ impl Cache {
         let parent = folder.parent().unwrap_or(&folder).to_owned();
         sys::create_private(&parent)
             .map_err(|error| Error::local("cannot create", &parent, error))?;
+        let _staging = self.share_staging()?;
         let staging = parent.join(format!("{STAGING}{}", sys::unique_suffix()));
-        let stage = || -> io::Result<()> {
+        let stage = || -> io::Result<(Record, Locked)> {
             sys::create_private(&staging)?;
             let target = staging.join(&key.file);
             if let Err(error) = sys::link(sealed, &target) {
@@ -72,47 +86,56 @@ impl Cache {
             }
             let stamp = Stamp::of(&sys::open_regular(&target)?)?;
             let record = Record::new(key, url.to_owned(), sys::now(), stamp);
-            sys::write_durably(&staging.join(RECORD), record.to_json().as_bytes())?;
-            sys::sync_folder(&staging)
+            // Held from before it is seen: nobody can prune it under the one who made it.
+            let path = staging.join(RECORD);
+            let text = record.to_json();
+            let locked = sys::write_durably_with(&path, text.as_bytes(), FileLock::try_shared)?;
+            sys::sync_folder(&staging)?;
+            Ok((record, locked))
         };
         let staged = stage().map_err(|error| Error::local("cannot write", &staging, error));
-        let placed = staged.and_then(|()| self.unveil(&staging, &folder, key));
+        let placed = staged.and_then(|(record, locked)| {
+            let entry = self.unveil(&staging, &folder, key)?;
+            Ok(entry.unwrap_or_else(|| Entry::new(folder, record, locked)))
+        });
         if placed.is_err() {
             let _ = sys::clear_away(&staging);
         }
-        placed?;
-        match self.lookup(key, Rehash::IfTouched)? {
-            Lookup::Hit(entry) => Ok(entry),
-            Lookup::Miss => Err(gone_again(key, "removed")),
-            Lookup::Damaged(why) => Err(gone_again(key, &format!("damaged ({why})"))),
-        }
+        placed
     }
 
-    /// The moment at which the entry exists.
-    fn unveil(&self, staging: &Path, folder: &Path, key: &Key) -> Result<()> {
-        // Twice at most: somebody else's sound entry is as good as ours, a damaged one goes.
-        for _ in 0..2 {
+    /// The moment at which the entry exists; or the one that somebody else made.
+    fn unveil(&self, staging: &Path, folder: &Path, key: &Key) -> Result<Option<Entry>> {
+        // Somebody else's sound entry is as good as ours, a damaged one goes.
+        for _ in 0..ROUNDS {
             match sys::rename_noreplace(staging, folder) {
                 Ok(()) => {
                     return self
                         .sync_up(folder)
+                        .map(|()| None)
                         .map_err(|error| Error::local("cannot make durable", folder, error));
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::local("cannot create", folder, error)),
             }
             match self.lookup(key, Rehash::IfTouched)? {
-                Lookup::Hit(_) => {
+                Lookup::Hit(entry) => {
                     let _ = sys::clear_away(staging);
-                    return Ok(());
+                    return Ok(Some(entry));
                 }
                 Lookup::Miss => {}
                 Lookup::Damaged(_) => {
-                    self.set_aside(folder)?;
+                    self.set_aside(folder, Some(&key.sha256), Rehash::IfTouched)?;
                 }
             }
         }
-        Err(gone_again(key, "replaced"))
+        Err(Error::new(
+            Kind::Local,
+            format!(
+                "{} {}: other programs keep replacing the cache entry",
+                key.image, key.arch
+            ),
+        ))
     }
 
     /// Syncs the parents of a new entry up to the cache directory: each of them may be new, too.
@@ -128,15 +151,9 @@ impl Cache {
     }
 }
 
-fn gone_again(key: &Key, how: &str) -> Error {
-    Error::new(
-        Kind::Local,
-        format!(
-            "{} {}: the new cache entry was {how} by another program",
-            key.image, key.arch
-        ),
-    )
-}
-
 /// How directories start that are not entries yet.
 pub(super) const STAGING: &str = ".tmp-";
+
+/// How often a name may be taken and free again before we give up: others may come and prune as
+/// they like, but not that fast.
+const ROUNDS: usize = 16;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Cache, Key, Record};
 use crate::base::Digest;
@@ -15,11 +16,70 @@ use crate::sys::{self, FileLock, Locked, Stamp};
 pub struct Entry {
     folder: PathBuf,
     record: Record,
-    /// `None` where locks do not work.
-    _lease: Option<FileLock>,
+    lease: Lease,
+}
+
+/// What keeps an entry from being removed: a shared lock on its record, where locks work.
+#[derive(Debug)]
+enum Lease {
+    Held(FileLock),
+    Impossible(File),
+}
+
+impl Lease {
+    /// First the lease, then the look: what is there now stays.
+    fn on(folder: &Path) -> Result<Leased> {
+        let path = folder.join(RECORD);
+        let file = match sys::open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(if sys::exists(folder) && !sys::exists(&path) {
+                    Leased::Damaged(format!("it has no {RECORD}"))
+                } else {
+                    Leased::Missing
+                });
+            }
+            Err(error) if sys::is_damage(&error) => {
+                return Ok(Leased::Damaged(format!("{RECORD}: {error}")));
+            }
+            Err(error) => return Err(Error::local("cannot read", path, error)),
+        };
+        let lease = match FileLock::try_shared(file) {
+            Locked::Held(lock) => Self::Held(lock),
+            Locked::Unsupported(file, _) => Self::Impossible(file),
+            Locked::Busy(_) => return Ok(Leased::Changing),
+        };
+        // A lease on a record that no longer has the name keeps nothing.
+        let current = sys::is_at(lease.file(), &path);
+        Ok(if current {
+            Leased::Held(lease)
+        } else {
+            Leased::Changing
+        })
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Held(lock) => lock.file(),
+            Self::Impossible(file) => file,
+        }
+    }
 }
 
 impl Entry {
+    /// An entry whose record was locked before it had its name.
+    pub(super) fn new(folder: PathBuf, record: Record, locked: Locked) -> Self {
+        let lease = match locked {
+            Locked::Held(lock) => Lease::Held(lock),
+            Locked::Busy(file) | Locked::Unsupported(file, _) => Lease::Impossible(file),
+        };
+        Self {
+            folder,
+            record,
+            lease,
+        }
+    }
+
     /// The verified file, absolute.
     pub fn path(&self) -> PathBuf {
         self.folder.join(&self.record.file)
@@ -42,6 +102,108 @@ impl Entry {
     pub fn open(&self) -> Result<File> {
         let path = self.path();
         sys::open_regular(&path).map_err(|error| Error::local("cannot open", path, error))
+    }
+
+    /// Reads the file, and believes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local) if it cannot be read.
+    pub fn is_sound(&self) -> Result<bool> {
+        Ok(!matches!(self.judge(Rehash::Always)?, Judged::Damaged(_)))
+    }
+
+    /// What is wrong with the file.
+    fn judge(&self, rehash: Rehash) -> Result<Judged> {
+        let path = self.path();
+        let name = &self.record.file;
+        let damaged = |why: String| Ok(Judged::Damaged(why));
+        let file = match sys::open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if sys::is_damage(&error) => return damaged(format!("{name}: {error}")),
+            Err(error) => return Err(Error::local("cannot read", path, error)),
+        };
+        let stamp =
+            Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
+        let recorded = self.record.stamp;
+        if stamp.size != recorded.size {
+            return damaged(format!(
+                "{name} has {} bytes where {} were verified",
+                stamp.size, recorded.size
+            ));
+        }
+        if stamp == recorded && rehash == Rehash::IfTouched {
+            return Ok(Judged::Untouched);
+        }
+        let expect = Expect {
+            digest: self.record.sha256,
+            size: Some(stamp.size),
+            limit: 0,
+        };
+        match VerifyingReader::new(file, expect).drain() {
+            Ok(_) if stamp == recorded => Ok(Judged::Untouched),
+            Ok(_) => Ok(Judged::Right(stamp)),
+            Err(Fault::Mismatch { actual, .. }) => damaged(format!(
+                "{name} hashes to {actual} and not to {}",
+                self.record.sha256
+            )),
+            Err(Fault::Io(error)) if sys::is_damage(&error) => damaged(format!("{name}: {error}")),
+            Err(Fault::Io(error)) => Err(Error::local("cannot read", path, error)),
+            Err(Fault::Short { .. } | Fault::Long { .. }) => {
+                damaged(format!("{name} changed while it was read"))
+            }
+        }
+    }
+
+    /// Remembers what a file that was copied or touched, and is right, looks like now. That a
+    /// read-only cache cannot is no harm. `None` if the entry was removed meanwhile.
+    ///
+    /// The record is what readers hold, so that it is replaced only when no other reader does,
+    /// and the new one is held before anybody can see it.
+    fn remember(self, stamp: Stamp) -> Option<Self> {
+        let Entry {
+            folder,
+            mut record,
+            lease,
+        } = self;
+        record.stamp = stamp;
+        let path = folder.join(RECORD);
+        let write = |record: &Record| {
+            sys::write_durably_with(&path, record.to_json().as_bytes(), FileLock::try_shared)
+        };
+        let lock = match lease {
+            Lease::Held(lock) => lock,
+            Lease::Impossible(file) => {
+                let _ = write(&record);
+                let lease = Lease::Impossible(file);
+                return Some(Entry {
+                    folder,
+                    record,
+                    lease,
+                });
+            }
+        };
+        // Changing the kind of a lock lets go of it for a moment: look again afterwards.
+        let file = match FileLock::try_exclusive(lock.into_file()) {
+            Locked::Held(alone) if sys::is_at(alone.file(), &path) => {
+                if let Ok(locked) = write(&record) {
+                    return Some(Entry::new(folder, record, locked));
+                }
+                alone.into_file()
+            }
+            Locked::Held(_) => return None,
+            Locked::Busy(file) | Locked::Unsupported(file, _) => file,
+        };
+        match FileLock::try_shared(file) {
+            Locked::Held(lock) if sys::is_at(lock.file(), &path) => {
+                let lease = Lease::Held(lock);
+                Some(Entry {
+                    folder,
+                    record,
+                    lease,
+                })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -72,7 +234,7 @@ impl Cache {
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
     pub fn lookup(&self, key: &Key, rehash: Rehash) -> Result<Lookup> {
-        Self::read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
+        read_entry(&self.folder_of(key), Some(&key.sha256), rehash)
     }
 
     /// Any sound entry with these bytes, under whatever name.
@@ -83,50 +245,34 @@ impl Cache {
         let suffix = format!("-{}", digest.short());
         for folder in self.folders()? {
             let candidate = folder.to_string_lossy().ends_with(&suffix);
+            // One that cannot be read is no reason to fail: there is still the network.
             if candidate
-                && let Lookup::Hit(entry) =
-                    Self::read_entry(&folder, Some(digest), Rehash::IfTouched)?
+                && let Ok(Lookup::Hit(entry)) = read_entry(&folder, Some(digest), Rehash::IfTouched)
             {
                 return Ok(Some(entry));
             }
         }
         Ok(None)
     }
+}
 
-    /// Judges the entry in a directory. `digest` is what it must have, or else what it claims.
-    pub(super) fn read_entry(
-        folder: &Path,
-        digest: Option<&Digest>,
-        rehash: Rehash,
-    ) -> Result<Lookup> {
-        let path = folder.join(RECORD);
-        let mut file = match sys::open_regular(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(if sys::exists(folder) {
-                    Lookup::Damaged(format!("it has no {RECORD}"))
-                } else {
-                    Lookup::Miss
-                });
+/// Judges the entry in a directory. `digest` is what it must have, or else what it claims.
+pub(super) fn read_entry(folder: &Path, digest: Option<&Digest>, rehash: Rehash) -> Result<Lookup> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lease = match Lease::on(folder)? {
+            Leased::Held(lease) => lease,
+            Leased::Damaged(why) => return Ok(Lookup::Damaged(why)),
+            // Removed, replaced, or looked at by a dry run: over in no time.
+            Leased::Changing if Instant::now() < deadline => {
+                std::thread::sleep(POLL);
+                continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Error::local("cannot read", path, error));
-            }
-            Err(error) => return Ok(Lookup::Damaged(format!("{RECORD}: {error}"))),
+            Leased::Missing | Leased::Changing => return Ok(Lookup::Miss),
         };
         let mut text = String::new();
-        if let Err(error) = (&mut file).take(MAX_RECORD).read_to_string(&mut text) {
+        if let Err(error) = lease.file().take(MAX_RECORD).read_to_string(&mut text) {
             return Ok(Lookup::Damaged(format!("{RECORD}: {error}")));
-        }
-        // First the lease, then the look: what is there now stays.
-        let lease = match FileLock::try_shared(file) {
-            Locked::Held(lease) => Some(lease),
-            Locked::Unsupported(..) => None,
-            // It is about to be removed.
-            Locked::Busy(_) => return Ok(Lookup::Miss),
-        };
-        if !sys::exists(&path) {
-            return Ok(Lookup::Miss);
         }
         let Some(record) = Record::parse(&text) else {
             return Ok(Lookup::Damaged(format!("{RECORD} cannot be read")));
@@ -137,70 +283,43 @@ impl Cache {
         let entry = Entry {
             folder: folder.to_owned(),
             record,
-            _lease: lease,
+            lease,
         };
-        Ok(match Self::judge_file(&entry, rehash)? {
-            None => Lookup::Hit(entry),
-            Some(why) => Lookup::Damaged(why),
-        })
-    }
-
-    /// What is wrong with the file of an entry.
-    fn judge_file(entry: &Entry, rehash: Rehash) -> Result<Option<String>> {
-        let path = entry.path();
-        let file = match sys::open_regular(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Error::local("cannot read", path, error));
-            }
-            Err(error) => return Ok(Some(format!("{}: {error}", entry.record.file))),
-        };
-        let stamp =
-            Stamp::of(&file).map_err(|error| Error::local("cannot look at", &path, error))?;
-        let recorded = entry.record.stamp;
-        if stamp.size != recorded.size {
-            return Ok(Some(format!(
-                "{} has {} bytes where {} were verified",
-                entry.record.file, stamp.size, recorded.size
-            )));
-        }
-        let untouched = stamp == recorded;
-        if untouched && rehash == Rehash::IfTouched {
-            return Ok(None);
-        }
-        let expect = Expect {
-            digest: entry.record.sha256,
-            size: Some(stamp.size),
-            limit: 0,
-        };
-        match VerifyingReader::new(file, expect).drain() {
-            Ok(_) => {}
-            Err(Fault::Mismatch { actual, .. }) => {
-                return Ok(Some(format!(
-                    "{} hashes to {actual} and not to {}",
-                    entry.record.file, entry.record.sha256
-                )));
-            }
-            Err(Fault::Io(error)) => return Ok(Some(format!("{}: {error}", entry.record.file))),
-            Err(Fault::Short { .. } | Fault::Long { .. }) => {
-                return Ok(Some(format!(
-                    "{} changed while it was read",
-                    entry.record.file
-                )));
+        match entry.judge(rehash)? {
+            Judged::Untouched => return Ok(Lookup::Hit(entry)),
+            Judged::Damaged(why) => return Ok(Lookup::Damaged(why)),
+            Judged::Right(stamp) => {
+                if let Some(entry) = entry.remember(stamp) {
+                    return Ok(Lookup::Hit(entry));
+                }
             }
         }
-        if !untouched {
-            // Copied or touched, but right: remember what it looks like now. That a read-only
-            // cache cannot is no harm.
-            let record = Record {
-                stamp,
-                ..entry.record.clone()
-            };
-            let _ = sys::write_durably(&entry.folder.join(RECORD), record.to_json().as_bytes());
-        }
-        Ok(None)
     }
 }
+
+/// What came of an attempt to hold an entry.
+enum Leased {
+    Held(Lease),
+    Missing,
+    Damaged(String),
+    /// Somebody removes or replaces it right now.
+    Changing,
+}
+
+/// What the file of an entry is.
+enum Judged {
+    /// As it was recorded.
+    Untouched,
+    /// Right, with another stamp than the recorded one.
+    Right(Stamp),
+    Damaged(String),
+}
+
+/// How long an entry may be held by somebody who wants it alone: removing is one rename.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often one looks again.
+const POLL: Duration = Duration::from_millis(1);
 
 /// The file that makes a directory an entry.
 pub(super) const RECORD: &str = "entry.json";

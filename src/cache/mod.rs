@@ -22,8 +22,12 @@
 //! its hash was right. A hit compares them and reads nothing. A file that was copied about
 //! (restored from a CI cache) is hashed once and trusted again.
 //!
-//! **Readers.** An [`Entry`] holds a shared lock on its `entry.json`; whoever removes an entry
-//! needs the exclusive one. No reader writes, so a read-only cache serves hits.
+//! **Readers.** An [`Entry`] holds a shared lock on its `entry.json`, from before anybody else can
+//! see it; whoever removes an entry, or replaces its record, needs the exclusive one. No reader
+//! has to write, so a read-only cache serves hits.
+//!
+//! **Sweeping.** Only names of our own making are judged, moved or removed. Whoever stages an
+//! entry shares `locks/staging.lock`; whoever sweeps half-made ones away has it alone.
 
 mod commit;
 mod entry;

@@ -1,7 +1,7 @@
 //! Downloads that are not finished.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -19,6 +19,8 @@ pub struct Partial {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Its name is nobody else's, and nobody will find it again.
+    lonely: bool,
 }
 
 /// What the server of a partial download said of the file, for `If-Range`.
@@ -42,18 +44,17 @@ impl Cache {
             WriteLock::Unsupported(_) => format!("{digest}.{}.part", sys::unique_suffix()),
         };
         let path = self.partials().join(name);
-        // A link or device in its place is not a partial: start over.
-        let open = || sys::open_append(&path);
-        let file = open().or_else(|_| {
-            sys::remove_file_if_any(&path)?;
-            open()
-        });
-        let file = file.map_err(|error| Error::local("cannot open", &path, error))?;
+        let file = open(&path).map_err(|error| Error::local("cannot open", &path, error))?;
         let length = file
             .metadata()
             .map_err(|error| Error::local("cannot look at", &path, error))?
             .len();
-        Ok(Partial { file, path, length })
+        Ok(Partial {
+            file,
+            path,
+            length,
+            lonely: matches!(lock, WriteLock::Unsupported(_)),
+        })
     }
 }
 
@@ -79,7 +80,7 @@ impl Partial {
         let before = self.length;
         self.length += bytes.len() as u64;
         if before / WRITEBACK != self.length / WRITEBACK {
-            let from = before.saturating_sub(before % WRITEBACK);
+            let from = before - before % WRITEBACK;
             sys::start_writeback(&self.file, from, self.length - from);
         }
         Ok(())
@@ -141,6 +142,10 @@ impl Partial {
         let _ = sys::remove_file_if_any(&self.sidecar());
     }
 
+    pub(super) fn is_lonely(&self) -> bool {
+        self.lonely
+    }
+
     pub(super) fn file(&self) -> &File {
         &self.file
     }
@@ -149,11 +154,31 @@ impl Partial {
         self.path.with_extension("json")
     }
 
-    fn trouble(&self, doing: &str, error: std::io::Error) -> Error {
+    fn trouble(&self, doing: &str, error: io::Error) -> Error {
         match sys::mount_error(&error) {
             Some(what) => Error::local(&format!("{what}: {doing}"), &self.path, error),
             None => Error::local(doing, &self.path, error),
         }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if sys::has_other_names(path) {
+        // It became an entry, and a kill came before this name went: never write there.
+        sys::remove_file_if_any(path)?;
+    }
+    match sys::open_append(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // It was complete and sealed, and a kill came before it became an entry.
+            sys::unseal(path)?;
+            sys::open_append(path)
+        }
+        // A link or device in its place is not a partial: start over.
+        Err(error) if sys::is_damage(&error) => {
+            sys::remove_file_if_any(path)?;
+            sys::open_append(path)
+        }
+        other => other,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Cache;
 use super::entry::Rehash;
 use super::key::BY_HASH;
-use super::store::WriteLock;
+use super::store::{TAG, WriteLock};
 use super::survey::{Condition, Found};
 use crate::base::{Digest, Timestamp, natural_order};
 use crate::error::{Error, Kind, Result};
@@ -72,7 +72,7 @@ impl Cache {
         let mut pruned = Vec::new();
         for (folder, size) in self.candidates(options, now)? {
             let kind = if options.dry_run {
-                if Self::in_use(&folder) {
+                if in_use(&folder) {
                     PrunedKind::InUse
                 } else {
                     PrunedKind::Entry
@@ -97,7 +97,8 @@ impl Cache {
     fn candidates(&self, options: &PruneOptions, now: Timestamp) -> Result<Vec<(PathBuf, u64)>> {
         let mut entries = Vec::new();
         let mut total = 0u64;
-        for Found { folder, condition } in self.survey(Rehash::IfTouched)? {
+        for found in self.survey(Rehash::IfTouched)? {
+            let Found { folder, condition } = found?;
             // Damaged ones are not ours to judge here; `verify` sets them aside.
             if let Condition::Sound(entry) = condition {
                 total = total.saturating_add(entry.record().stamp.size);
@@ -157,25 +158,32 @@ impl Cache {
         let partials = self.partials();
         for name in list(&partials)? {
             let path = partials.join(&name);
-            let digest = name.split('.').next().unwrap_or_default().parse::<Digest>();
-            let Ok(digest) = digest else { continue };
-            if !old(&path) {
+            let Some(digest) = partial_of(&name).filter(|_| old(&path)) else {
                 continue;
-            }
+            };
             // Whoever is downloading it right now holds its lock.
             if let Some(lock) = self.try_lock(&digest)? {
                 take(path, PrunedKind::Partial, Some(lock))?;
             }
         }
-        for path in self.staging_folders()? {
-            if old(&path) {
-                take(path, PrunedKind::Leftover, None)?;
+        // As long as somebody stages an entry, nobody can tell which folder is whose.
+        if let Some(_alone) = self.claim_staging()? {
+            let root = self.root();
+            let tags = list(root)?.into_iter().filter(|name| is_torn_tag(name));
+            let tags = tags.map(|name| root.join(name)).collect::<Vec<_>>();
+            for path in self.staging_folders()?.into_iter().chain(tags) {
+                if old(&path) {
+                    take(path, PrunedKind::Leftover, None)?;
+                }
             }
         }
         let quarantine = self.quarantine();
         for name in list(&quarantine)? {
-            let path = quarantine.join(name);
-            if old(&path) {
+            let path = quarantine.join(&name);
+            let ours = name
+                .rsplit_once('.')
+                .is_some_and(|(_, it)| sys::is_unique_suffix(it));
+            if ours && old(&path) {
                 take(path, PrunedKind::Quarantine, None)?;
             }
         }
@@ -190,11 +198,6 @@ impl Cache {
         }
     }
 
-    fn in_use(folder: &Path) -> bool {
-        sys::open_regular(&folder.join(super::entry::RECORD))
-            .is_ok_and(|file| matches!(FileLock::try_exclusive(file), Locked::Busy(_)))
-    }
-
     /// Without working locks nobody can know who reads: nothing is removed then.
     fn require_locks(&self) -> Result<FileLock> {
         let path = self.locks().join("prune.lock");
@@ -204,7 +207,7 @@ impl Cache {
         };
         let file =
             open().map_err(|error| Error::local("cannot open the lock file", &path, error))?;
-        match FileLock::try_exclusive(file) {
+        match FileLock::exclusive_in_a_moment(file) {
             Locked::Held(lock) => Ok(lock),
             Locked::Busy(_) => Err(Error::new(
                 Kind::Local,
@@ -219,8 +222,34 @@ impl Cache {
     }
 }
 
+fn in_use(folder: &Path) -> bool {
+    sys::open_regular(&folder.join(super::entry::RECORD))
+        .is_ok_and(|file| matches!(FileLock::exclusive_in_a_moment(file), Locked::Busy(_)))
+}
+
 fn list(path: &Path) -> Result<Vec<String>> {
     sys::names(path).map_err(|error| Error::local("cannot list", path, error))
+}
+
+/// The digest of an unfinished download, or of its sidecar; `None` for any other name.
+fn partial_of(name: &str) -> Option<Digest> {
+    let stem = name
+        .strip_suffix(".part")
+        .or_else(|| name.strip_suffix(".json"))?;
+    match stem.split_once('.') {
+        None => stem.parse().ok(),
+        Some((digest, suffix)) if sys::is_unique_suffix(suffix) => digest.parse().ok(),
+        Some(_) => None,
+    }
+}
+
+fn is_torn_tag(name: &str) -> bool {
+    let middle = name
+        .strip_prefix(TAG)
+        .and_then(|rest| rest.strip_prefix('.'));
+    middle
+        .and_then(|rest| rest.strip_suffix(".tmp"))
+        .is_some_and(sys::is_unique_suffix)
 }
 
 fn is_by_hash(images: &Path, folder: &Path) -> bool {
@@ -249,4 +278,4 @@ fn size_of(path: &Path) -> u64 {
 }
 
 /// After a week nobody comes back for the rest of a download.
-const STALE: Duration = Duration::from_secs(7 * 86_400);
+const STALE: Duration = Duration::from_hours(7 * 24);

@@ -1,6 +1,6 @@
 //! The cache directory itself, and the lock on a download.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,6 +73,11 @@ impl Cache {
         self.images().join(key.folder())
     }
 
+    /// What has everything else in it.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where the entries are.
     pub(super) fn images(&self) -> PathBuf {
         self.root.join("images")
@@ -99,15 +104,50 @@ impl Cache {
     /// [`Kind::Local`].
     pub fn prepare(&self) -> Result<()> {
         for folder in [&self.images(), &self.partials(), &self.locks()] {
-            sys::create_private(folder)
-                .map_err(|error| Error::local("cannot create", folder, error))?;
+            sys::create_private(folder).map_err(|error| cannot("create", folder, error))?;
         }
-        let tag = self.root.join("CACHEDIR.TAG");
+        let tag = self.root.join(TAG);
         if !sys::exists(&tag) {
-            sys::write_durably(&tag, CACHEDIR_TAG)
-                .map_err(|error| Error::local("cannot write", &tag, error))?;
+            // A sweep takes the torn ones.
+            let _staging = self.share_staging()?;
+            sys::write_durably(&tag, CACHEDIR_TAG).map_err(|error| cannot("write", &tag, error))?;
         }
         Ok(())
+    }
+
+    /// Held by whoever stages an entry, so that nobody sweeps it away half made. `None` where
+    /// locks do not work: nobody sweeps there.
+    pub(super) fn share_staging(&self) -> Result<Option<FileLock>> {
+        let (mut file, start) = (self.staging_lock()?, Instant::now());
+        loop {
+            match FileLock::try_shared(file) {
+                Locked::Held(lock) => return Ok(Some(lock)),
+                Locked::Unsupported(..) => return Ok(None),
+                // A sweep takes a moment; one that hangs does not stop us.
+                Locked::Busy(_) if start.elapsed() > SWEEP_PATIENCE => return Ok(None),
+                Locked::Busy(back) => file = back,
+            }
+            std::thread::sleep(SWEEP_POLL);
+        }
+    }
+
+    /// The right to sweep, if nobody stages anything right now.
+    pub(super) fn claim_staging(&self) -> Result<Option<FileLock>> {
+        Ok(
+            match FileLock::exclusive_in_a_moment(self.staging_lock()?) {
+                Locked::Held(lock) => Some(lock),
+                Locked::Busy(_) | Locked::Unsupported(..) => None,
+            },
+        )
+    }
+
+    fn staging_lock(&self) -> Result<std::fs::File> {
+        let path = self.locks().join("staging.lock");
+        let open = || {
+            sys::create_private(&self.locks())?;
+            sys::open_append(&path)
+        };
+        open().map_err(|error| cannot("open the lock file", &path, error))
     }
 
     /// Bytes that still fit, if the system tells.
@@ -127,8 +167,8 @@ impl Cache {
     ) -> Result<WriteLock> {
         self.prepare()?;
         let path = self.locks().join(format!("{digest}.lock"));
-        let mut file = sys::open_append(&path)
-            .map_err(|error| Error::local("cannot open the lock file", &path, error))?;
+        let mut file =
+            sys::open_append(&path).map_err(|error| cannot("open the lock file", &path, error))?;
         let start = Instant::now();
         loop {
             match FileLock::try_exclusive(file) {
@@ -158,16 +198,25 @@ impl Cache {
     }
 }
 
+/// With the state of the file system in words, where that is the reason.
+fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
+    match sys::mount_error(&error) {
+        Some(state) => Error::local(&format!("{state}: cannot {what}"), path, error),
+        None => Error::local(&format!("cannot {what}"), path, error),
+    }
+}
+
 /// Writes who we are into the lock file, for the one who waits. Only for a message: nobody
 /// decides anything by it, so that it may fail.
 fn tell_holder(lock: &FileLock) {
     let mut file = lock.file();
     let _ = file.set_len(0);
+    // Whoever waited has read to the end of what was there before.
+    let _ = file.rewind();
     let _ = file.write_all(std::process::id().to_string().as_bytes());
 }
 
 fn read_holder(file: &mut std::fs::File) -> Option<u32> {
-    use std::io::Seek;
     let mut text = String::new();
     file.rewind().ok()?;
     file.take(16).read_to_string(&mut text).ok()?;
@@ -179,6 +228,13 @@ const VERSION: &str = "v1";
 
 /// How often a waiter looks again: a killed holder is noticed within a tenth of a second.
 const POLL: Duration = Duration::from_millis(100);
+
+/// The same for a sweep, which is over sooner.
+const SWEEP_POLL: Duration = Duration::from_millis(5);
+const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where backup programs look.
+pub(super) const TAG: &str = "CACHEDIR.TAG";
 
 const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55
 # This directory is a cache of distro-fetch: everything in it can be fetched again.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entry::{Lookup, RECORD, Rehash};
+use super::entry::{Lookup, RECORD, Rehash, read_entry};
 use super::{Cache, Entry};
+use crate::base::Digest;
 use crate::error::{Error, Result};
 use crate::sys::{self, FileLock, Locked};
 
@@ -26,11 +27,12 @@ pub enum Condition {
 }
 
 impl Cache {
-    /// Every entry, sorted by path.
+    /// Every entry, sorted by path, looked at when its turn comes: a lease is a file descriptor,
+    /// and there may be more entries than those.
     ///
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
-    pub fn survey(&self, rehash: Rehash) -> Result<Vec<Found>> {
+    pub fn survey(&self, rehash: Rehash) -> Result<impl Iterator<Item = Result<Found>>> {
         self.survey_where(rehash, |_| true)
     }
 
@@ -42,17 +44,20 @@ impl Cache {
         &self,
         rehash: Rehash,
         wanted: impl Fn(&Path) -> bool,
-    ) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for folder in self.folders()?.into_iter().filter(|folder| wanted(folder)) {
-            let condition = match Self::read_entry(&folder, None, rehash)? {
-                Lookup::Hit(entry) => Condition::Sound(entry),
-                Lookup::Damaged(why) => Condition::Damaged(why),
-                Lookup::Miss => continue,
+    ) -> Result<impl Iterator<Item = Result<Found>>> {
+        let folders = self
+            .folders()?
+            .into_iter()
+            .filter(move |folder| wanted(folder));
+        Ok(folders.filter_map(move |folder| {
+            let condition = match read_entry(&folder, None, rehash) {
+                Ok(Lookup::Hit(entry)) => Condition::Sound(entry),
+                Ok(Lookup::Damaged(why)) => Condition::Damaged(why),
+                Ok(Lookup::Miss) => return None,
+                Err(error) => return Some(Err(error)),
             };
-            found.push(Found { folder, condition });
-        }
-        Ok(found)
+            Some(Ok(Found { folder, condition }))
+        }))
     }
 
     /// Removes an entry. `false` if a reader holds it.
@@ -62,11 +67,18 @@ impl Cache {
     /// know who reads.
     pub fn remove(&self, folder: &Path) -> Result<bool> {
         let record = folder.join(RECORD);
-        // Without a record it is not an entry, and nobody holds it.
-        let lock = match sys::open_regular(&record) {
-            Ok(file) => match FileLock::try_exclusive(file) {
-                Locked::Held(lock) => Some(lock),
-                Locked::Busy(_) => return Ok(false),
+        let opened = sys::open_regular(&record).or_else(|error| {
+            // What was absent may just have come.
+            if sys::is_damage(&error) {
+                sys::open_regular(&record)
+            } else {
+                Err(error)
+            }
+        });
+        let lock = match opened {
+            Ok(file) => match FileLock::exclusive_in_a_moment(file) {
+                Locked::Held(lock) if sys::is_at(lock.file(), &record) => Some(lock),
+                Locked::Held(_) | Locked::Busy(_) => return Ok(false),
                 Locked::Unsupported(_, error) => {
                     return Err(Error::local(
                         "locks do not work here, so that nothing is removed:",
@@ -75,7 +87,10 @@ impl Cache {
                     ));
                 }
             },
-            Err(_) => None,
+            Err(_) if !sys::exists(folder) => return Ok(true),
+            // Without a record it is not an entry, and nobody holds it.
+            Err(error) if sys::is_damage(&error) => None,
+            Err(error) => return Err(Error::local("cannot read", record, error)),
         };
         let parent = folder.parent().unwrap_or(folder);
         let doomed = parent.join(format!(
@@ -94,11 +109,22 @@ impl Cache {
         Ok(true)
     }
 
-    /// Moves a damaged entry out of the way; where it is now.
+    /// Moves a damaged entry out of the way; where it is now. `digest` and `rehash` are how it
+    /// was found damaged. `None` if it is not there or not damaged any more: somebody else was
+    /// faster, and what has the name now is sound.
     ///
     /// # Errors
     /// [`Kind::Local`](crate::Kind::Local).
-    pub fn set_aside(&self, folder: &Path) -> Result<PathBuf> {
+    pub fn set_aside(
+        &self,
+        folder: &Path,
+        digest: Option<&Digest>,
+        rehash: Rehash,
+    ) -> Result<Option<PathBuf>> {
+        let judged = identity(folder);
+        if !matches!(read_entry(folder, digest, rehash)?, Lookup::Damaged(_)) {
+            return Ok(None);
+        }
         let quarantine = self.quarantine();
         sys::create_private(&quarantine)
             .map_err(|error| Error::local("cannot create", &quarantine, error))?;
@@ -110,11 +136,15 @@ impl Cache {
             .replace('/', "_");
         let target = quarantine.join(format!("{name}.{}", sys::unique_suffix()));
         match sys::rename_noreplace(folder, &target) {
-            // Somebody else was faster.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|error| Error::local("cannot set aside", folder, error))?,
         }
-        Ok(target)
+        if identity(&target) != judged {
+            // Mended between the look and the rename: back with it, unless there is another.
+            let _ = sys::rename_noreplace(&target, folder);
+            return Ok(None);
+        }
+        Ok(Some(target))
     }
 
     /// Image, architecture and own name of an entry's directory; `None` for any other path.
@@ -138,7 +168,7 @@ impl Cache {
         Ok(self
             .two_levels()?
             .into_iter()
-            .filter(|it| !is_staging(it))
+            .filter(|it| is_entry(it))
             .collect())
     }
 
@@ -169,6 +199,10 @@ impl Cache {
 
     /// Removes the directories of an image and architecture that have nothing in them any more.
     fn trim_parents(&self, folder: &Path) {
+        // Whoever stages an entry has just made sure that they are there.
+        let Ok(Some(_alone)) = self.claim_staging() else {
+            return;
+        };
         let images = self.images();
         for parent in folder.ancestors().skip(1).take_while(|it| **it != *images) {
             if std::fs::remove_dir(parent).is_err() {
@@ -178,7 +212,29 @@ impl Cache {
     }
 }
 
+/// Only names that we make are ours: nobody else's file is ever judged, moved or removed.
 fn is_staging(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(super::commit::STAGING))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(super::commit::STAGING)
+        .is_some_and(sys::is_unique_suffix)
+}
+
+/// `<stamp>-<12 hex digits>`.
+fn is_entry(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit_once('-').is_some_and(|(stamp, digest)| {
+        !stamp.is_empty()
+            && !stamp.starts_with('.')
+            && digest.len() == 12
+            && digest
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// Which directory it is, whatever its name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }

@@ -43,6 +43,7 @@ fn list(context: &Context) -> Result<()> {
     ];
     let mut total = 0u64;
     for found in context.cache()?.survey(Rehash::IfTouched)? {
+        let found = found?;
         let folder = found.folder.to_string_lossy().into_owned();
         match found.condition {
             Condition::Sound(entry) => {
@@ -84,6 +85,7 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
     let cache = context.cache()?;
     let selectors = references(context, images)?;
     let mut removed = Vec::new();
+    let mut in_use = None;
     for folder in cache.folders()? {
         if !selectors
             .iter()
@@ -92,12 +94,16 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
             continue;
         }
         if !cache.remove(&folder)? {
-            let message = format!("{} is in use by another process", folder.display());
-            return Err(Error::new(Kind::Local, message).with_path(folder).into());
+            let message = format!(
+                "{} is in use by another process, and stays",
+                folder.display()
+            );
+            in_use.get_or_insert(Error::new(Kind::Local, message).with_path(folder));
+            continue;
         }
         removed.push(folder.to_string_lossy().into_owned());
     }
-    if context.global.json {
+    if let (true, None) = (context.global.json, &in_use) {
         return output::json(&json!({ "removed": removed }));
     }
     if !context.global.quiet {
@@ -105,7 +111,7 @@ fn remove(context: &Context, images: &[String]) -> Result<()> {
             output::note(&format!("removed {folder}"));
         }
     }
-    Ok(())
+    in_use.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn prune(context: &Context, arguments: &Prune) -> Result<()> {

@@ -23,16 +23,17 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     } else {
         Reach::CacheOnly
     };
-    let fetcher = context.fetcher(reach, Rehash::IfTouched)?;
+    let fetcher = context.fetcher(reach, Rehash::Always)?;
     let reporter = Reporter::new(context);
     let mut documents = Vec::new();
     let mut worst: Option<anyhow::Error> = None;
-    for Found { folder, condition } in fetcher.cache().survey_where(Rehash::Always, |folder| {
+    for found in fetcher.cache().survey_where(Rehash::Always, |folder| {
         references.is_empty()
             || references
                 .iter()
                 .any(|it| it.means_folder(fetcher.cache(), folder))
     })? {
+        let Found { folder, condition } = found?;
         let path = folder.to_string_lossy().into_owned();
         let status = match condition {
             Condition::Sound(entry) => {
@@ -91,13 +92,20 @@ fn mend(
     let request = repair
         .then(|| pinned_at(context, fetcher, folder))
         .flatten();
-    let aside = fetcher.cache().set_aside(folder)?;
-    if !context.global.quiet {
-        output::note(&format!(
-            "{}: set aside as {}",
-            folder.display(),
-            aside.display()
-        ));
+    match fetcher.cache().set_aside(folder, None, Rehash::Always) {
+        Ok(Some(aside)) if !context.global.quiet => {
+            output::note(&format!(
+                "{}: set aside as {}",
+                folder.display(),
+                aside.display()
+            ));
+        }
+        Ok(_) => {}
+        // The damage is the news, not that a read-only cache keeps it.
+        Err(error) => {
+            output::note(&format!("{}: {error}", folder.display()));
+            return Ok(None);
+        }
     }
     let Some(request) = request else {
         return Ok(None);

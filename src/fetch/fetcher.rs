@@ -175,6 +175,13 @@ impl Fetcher {
     }
 }
 
+/// What the cache has of a request.
+enum Look {
+    Found(Box<Outcome>),
+    /// Nothing; and why, if there was something.
+    Nothing(Option<String>),
+}
+
 /// One request at work.
 struct Work<'a> {
     fetcher: &'a Fetcher,
@@ -185,29 +192,10 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&self) -> Result<Outcome> {
         let (cache, options, request) = (&self.fetcher.cache, &self.fetcher.options, self.request);
-        let cached = |entry| {
-            Ok(Outcome {
-                entry,
-                cached: true,
-            })
+        let damage = match self.look()? {
+            Look::Found(outcome) => return Ok(*outcome),
+            Look::Nothing(damage) => damage,
         };
-        let mut damage = match cache.lookup(&request.key, options.rehash)? {
-            Lookup::Hit(entry) => return cached(entry),
-            Lookup::Miss => None,
-            Lookup::Damaged(why) => Some(why),
-        };
-        if let Some(why) = &damage {
-            self.set_aside(why)?;
-        }
-        // The same bytes under another name are as good as a download.
-        if let Some(other) = cache.find(&request.key.sha256)? {
-            match cache.adopt(&request.key, &other) {
-                Ok(entry) => return cached(entry),
-                // A read-only cache cannot have a second name: the first one will do.
-                Err(_) if options.reach == Reach::CacheOnly => return cached(other),
-                Err(_) => {}
-            }
-        }
         if options.reach == Reach::CacheOnly {
             let why = damage.map_or_else(
                 || "not cached, and the network may not be used".to_owned(),
@@ -221,14 +209,9 @@ impl Work<'_> {
             ));
         }
         let lock = self.lock()?;
-        // Somebody else may have fetched it while we waited.
-        match cache.lookup(&request.key, options.rehash)? {
-            Lookup::Hit(entry) => return cached(entry),
-            Lookup::Miss => {}
-            Lookup::Damaged(why) => damage = Some(why),
-        }
-        if let Some(why) = &damage {
-            self.set_aside(why)?;
+        // Somebody else may have fetched it while we waited, under this name or another.
+        if let Look::Found(outcome) = self.look()? {
+            return Ok(*outcome);
         }
         let mut partial = cache.partial(&request.key.sha256, &lock)?;
         let outcome = self.download(&mut partial);
@@ -250,6 +233,39 @@ impl Work<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Looks for the bytes under their own name and under others; a damaged copy goes aside.
+    fn look(&self) -> Result<Look> {
+        let (cache, rehash, key) = (
+            &self.fetcher.cache,
+            self.fetcher.options.rehash,
+            &self.request.key,
+        );
+        let cached = |entry| {
+            let cached = true;
+            Ok(Look::Found(Box::new(Outcome { entry, cached })))
+        };
+        let damage = match cache.lookup(key, rehash)? {
+            Lookup::Hit(entry) => return cached(entry),
+            Lookup::Miss => None,
+            Lookup::Damaged(why) => Some(why),
+        };
+        if let Some(why) = &damage {
+            self.set_aside(why)?;
+        }
+        let Some(mut other) = cache.find(&key.sha256)? else {
+            return Ok(Look::Nothing(damage));
+        };
+        if rehash == Rehash::Always && !other.is_sound()? {
+            return Ok(Look::Nothing(damage));
+        }
+        // The same bytes under another name are as good as a download. A cache that cannot be
+        // written cannot have a second name: the first one will do.
+        if let Ok(entry) = cache.adopt(key, &other) {
+            other = entry;
+        }
+        cached(other)
     }
 
     fn download(&self, partial: &mut Partial) -> Result<(crate::io::Verified, String)> {
@@ -309,6 +325,16 @@ impl Work<'_> {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             }
+        });
+        let lock = lock.map_err(|error| match error.io_kind() {
+            Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => {
+                let message = format!(
+                    "{}: not cached, and the cache cannot be written: {error}",
+                    self.request.subject
+                );
+                Error::new(Kind::Local, message).with_path(self.fetcher.cache.path())
+            }
+            _ => error,
         })?;
         if let WriteLock::Unsupported(reason) = &lock {
             (self.tell)(What::Unlocked { reason })?;
@@ -321,7 +347,8 @@ impl Work<'_> {
     fn set_aside(&self, reason: &str) -> Result<()> {
         let cache = &self.fetcher.cache;
         let folder = cache.folder_of(&self.request.key);
-        if let Ok(path) = cache.set_aside(&folder) {
+        let (digest, rehash) = (&self.request.key.sha256, self.fetcher.options.rehash);
+        if let Ok(Some(path)) = cache.set_aside(&folder, Some(digest), rehash) {
             (self.tell)(What::Quarantined {
                 path: &path.to_string_lossy(),
                 reason,

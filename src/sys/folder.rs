@@ -25,7 +25,8 @@ pub fn check_private(path: &Path) -> io::Result<Option<String>> {
         Some("it is not a directory".to_owned())
     } else if meta.uid() != me && meta.uid() != 0 {
         Some(format!(
-            "it belongs to user {}, and you are user {me}",
+            "it belongs to user {}, and you are user {me}; --cache-dir DIR names another one, \
+             chown makes it yours",
             meta.uid()
         ))
     } else if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 
@@ -33,6 +34,20 @@ impl FileLock {
         Self::judge(file, outcome)
     }
 
+    /// Tries to be the only one, and looks again for a moment: a process that starts another one
+    /// hands its locks to the child until that has become another program, and a lock that was
+    /// just given back is then still held.
+    pub fn exclusive_in_a_moment(mut file: File) -> Locked {
+        let start = Instant::now();
+        loop {
+            match Self::try_exclusive(file) {
+                Locked::Busy(back) if start.elapsed() < MOMENT => file = back,
+                outcome => return outcome,
+            }
+            std::thread::sleep(MOMENT / 10);
+        }
+    }
+
     /// Tries to be one of several readers.
     pub fn try_shared(file: File) -> Locked {
         let outcome = FileExt::try_lock_shared(&file);
@@ -44,6 +59,11 @@ impl FileLock {
         &self.file
     }
 
+    /// Lets go of the lock when the file is dropped or locked otherwise.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     fn judge(file: File, outcome: Result<(), fs2::TryLockError>) -> Locked {
         match outcome {
             Ok(()) => Locked::Held(Self { file }),
@@ -53,3 +73,6 @@ impl FileLock {
         }
     }
 }
+
+/// Longer than from fork to exec.
+const MOMENT: Duration = Duration::from_millis(50);

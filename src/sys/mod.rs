@@ -18,9 +18,10 @@ pub use self::folder::{
 };
 pub use self::lock::{FileLock, Locked};
 pub use self::place::{
-    copy_or_reflink, link, remove_file_if_any, rename_noreplace, rename_over, sync_folder,
-    unique_suffix, write_durably,
+    copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
+    sync_folder, unique_suffix, write_durably, write_durably_with,
 };
 pub use self::regular::{
-    Stamp, create_exclusive, create_public, open_append, open_regular, seal, start_writeback,
+    Stamp, create_exclusive, create_public, has_other_names, is_at, is_damage, open_append,
+    open_regular, seal, start_writeback, unseal,
 };

@@ -56,6 +56,15 @@ pub fn remove_file_if_any(path: &Path) -> io::Result<()> {
 
 /// Writes a small file so that its name means either the old or the new content, never a mix.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_durably_with(path, content, |_| ())
+}
+
+/// The same; `unseen` gets the file before it has its name, to lock it.
+pub fn write_durably_with<T>(
+    path: &Path,
+    content: &[u8],
+    unseen: impl FnOnce(File) -> T,
+) -> io::Result<T> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", unique_suffix()));
     let temporary = Path::new(&temporary);
@@ -63,7 +72,9 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
         let mut file = create_exclusive(temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        rename_over(temporary, path)
+        let kept = unseen(file);
+        rename_over(temporary, path)?;
+        Ok(kept)
     };
     write().inspect_err(|_| {
         let _ = remove_file_if_any(temporary);
@@ -97,6 +108,17 @@ pub fn copy_or_reflink(
 pub fn unique_suffix() -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("{}-{random:016x}", std::process::id())
+}
+
+/// Whether a text could have come from [`unique_suffix`].
+pub fn is_unique_suffix(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(pid, random)| {
+        pid.parse::<u32>().is_ok()
+            && random.len() == 16
+            && random
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// How much is copied between two looks at whether somebody wants us to stop.

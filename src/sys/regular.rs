@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// What a cheap look at a file tells: enough to notice that it was touched since it was hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,36 @@ pub fn create_public(path: &Path) -> io::Result<File> {
     open(
         OpenOptions::new().read(true).write(true).create_new(true),
         path,
+    )
+}
+
+/// Gives a sealed file that never became anything back to its writer.
+pub fn unseal(path: &Path) -> io::Result<()> {
+    open_regular(path)?.set_permissions(Permissions::from_mode(0o600))
+}
+
+/// Whether a name still means this open file.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(here), Ok(there)) => here.dev() == there.dev() && here.ino() == there.ino(),
+        _ => false,
+    }
+}
+
+/// Whether a file has other names, too.
+pub fn has_other_names(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1)
+}
+
+/// Whether an error is about the thing with this name: absent, of the wrong type, on a bad
+/// block. Anything else (no rights, no descriptors, no memory) says nothing about it.
+pub fn is_damage(error: &io::Error) -> bool {
+    if error.raw_os_error().is_none() {
+        return error.kind() == io::ErrorKind::InvalidInput;
+    }
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NXIO | Errno::IO)
     )
 }
 

@@ -1,1 +1,5 @@
-//! To be filled.
+//! Many at once, over one cache.
+
+mod herd;
+mod pruning;
+mod waiting;
