@@ -240,10 +240,29 @@ fn an_unknown_name_does_not_compile() {
     assert!(stderr.contains(message), "{stderr}");
 }
 
-fn scratch() -> std::sync::MutexGuard<'static, Scratch> {
-    SCRATCH
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The copy, for one test at a time: of this process, and of others where each test is one.
+fn scratch() -> Alone {
+    fs::create_dir_all(folder()).unwrap();
+    let lock = fs::File::create(folder().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let scratch = SCRATCH.lock();
+    Alone {
+        scratch: scratch.unwrap_or_else(std::sync::PoisonError::into_inner),
+        _lock: lock,
+    }
+}
+
+struct Alone {
+    scratch: std::sync::MutexGuard<'static, Scratch>,
+    _lock: fs::File,
+}
+
+impl std::ops::Deref for Alone {
+    type Target = Scratch;
+
+    fn deref(&self) -> &Scratch {
+        &self.scratch
+    }
 }
 
 /// Copies what has changed, so that cargo builds again only what has changed.
