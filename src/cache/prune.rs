@@ -1,13 +1,14 @@
 //! What may go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Cache;
 use super::entry::Rehash;
 use super::key::BY_HASH;
-use super::store::{TAG, WriteLock};
+use super::store::{POLL, TAG, WriteLock};
 use super::survey::{Condition, Found};
 use crate::base::{Digest, Timestamp, natural_order};
 use crate::error::{Error, Kind, Result};
@@ -191,7 +192,15 @@ impl Cache {
     }
 
     fn try_lock(&self, digest: &Digest) -> Result<Option<WriteLock>> {
-        match self.lock(digest, |_| std::ops::ControlFlow::Break(())) {
+        // Twice: a child between fork and exec is no download.
+        let outcome = self.lock(digest, |waiting| {
+            if waiting.since < POLL {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        match outcome {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == Kind::Cancelled => Ok(None),
             Err(error) => Err(error),

@@ -227,7 +227,7 @@ fn read_holder(file: &mut std::fs::File) -> Option<u32> {
 const VERSION: &str = "v1";
 
 /// How often a waiter looks again: a killed holder is noticed within a tenth of a second.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// The same for a sweep, which is over sooner.
 const SWEEP_POLL: Duration = Duration::from_millis(5);

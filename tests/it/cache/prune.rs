@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use distro_fetch::cache::{Cache, Key, PruneOptions, PrunedKind, Rehash};
 
-use super::kit::{edit_record, key, look, put};
+use super::kit::{edit_record, key, lock, look, put};
 use crate::harness::{Lab, noise};
 
 /// A cache with four snapshots of one image (sizes 1000 to 4000) and one of another.
@@ -260,12 +260,11 @@ fn leftovers_go_and_files_that_we_do_not_know_stay() {
 
 #[test]
 fn a_download_that_runs_is_not_swept() {
-    use std::ops::ControlFlow;
     let (lab, bytes) = (Lab::new(), noise(300));
     let cache = Cache::at(lab.cache()).unwrap();
     let digest = crate::harness::sha256(&bytes);
-    let lock = cache.lock(&digest, |_| ControlFlow::Break(())).unwrap();
-    let mut partial = cache.partial(&digest, &lock).unwrap();
+    let held = lock(&cache, &digest);
+    let mut partial = cache.partial(&digest, &held).unwrap();
     partial.append(b"half").unwrap();
     let all = PruneOptions {
         all: true,
@@ -273,7 +272,7 @@ fn a_download_that_runs_is_not_swept() {
     };
     assert_eq!(cache.prune(&all).unwrap(), []);
     assert!(partial.path().exists());
-    drop(lock);
+    drop(held);
     assert_eq!(cache.prune(&all).unwrap()[0].kind, PrunedKind::Partial);
     assert!(!partial.path().exists());
 }

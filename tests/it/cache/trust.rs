@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use distro_fetch::Kind;
 use distro_fetch::cache::{Cache, Lookup, Rehash};
 
-use super::kit::{edit_record, flip, flip_unseen, inode, key, look, overwrite, put};
+use super::kit::{edit_record, flip, flip_unseen, inode, key, lock, look, overwrite, put};
 use crate::harness::{Lab, noise};
 
 #[test]
@@ -282,15 +282,14 @@ fn a_cache_that_others_may_write_is_refused_with_the_remedy() {
 
 #[test]
 fn a_partial_is_never_the_file_of_an_entry() {
-    use std::ops::ControlFlow;
     let (lab, bytes) = (Lab::new(), noise(5000));
     let cache = Cache::at(lab.cache()).unwrap();
     let key = key("alpine-3.21", "20260101", &bytes);
     let entry = put(&cache, &key, &bytes);
     let part = lab.cache().join(format!("v1/partial/{}.part", key.sha256));
     let open = || {
-        let lock = cache.lock(&key.sha256, |_| ControlFlow::Break(())).unwrap();
-        cache.partial(&key.sha256, &lock).unwrap()
+        let held = lock(&cache, &key.sha256);
+        cache.partial(&key.sha256, &held).unwrap()
     };
     // A kill between the rename and the end of the partial name leaves both.
     fs::hard_link(entry.path(), &part).unwrap();

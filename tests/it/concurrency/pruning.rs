@@ -1,6 +1,7 @@
 //! Pruning while others read and fetch (HOSTILE 79).
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,24 +13,23 @@ use distro_fetch::{Catalog, Kind, catalog};
 
 use crate::harness::{Lab, distro_fetch, noise};
 
-/// Three images, two of them the same bytes, fetched from files: as fast as it gets.
-fn images(lab: &Lab) -> (std::path::PathBuf, Vec<Vec<u8>>) {
-    let bodies = vec![noise(20_000), noise(20_000), noise(30_000)];
-    let urls: Vec<_> = ["a", "a", "c"]
+/// Twelve images, each two the same bytes, fetched from files: as fast as it gets.
+fn images(lab: &Lab) -> (PathBuf, Vec<Vec<u8>>) {
+    let names: Vec<_> = (10..22).map(|minor| format!("alpine-3.{minor}")).collect();
+    let bodies: Vec<_> = (0..12).map(|nth| noise(20_000 + nth / 2)).collect();
+    let urls: Vec<_> = bodies
         .iter()
-        .zip(&bodies)
-        .map(|(name, bytes)| {
-            let path = lab.path(name);
+        .map(|bytes| {
+            let path = lab.path(&bytes.len().to_string());
             fs::write(&path, bytes).unwrap();
             format!("file://{}", path.display())
         })
         .collect();
-    let catalog = lab.catalog(&[
-        ("alpine-3.20", &urls[0], &bodies[0]),
-        ("alpine-3.21", &urls[1], &bodies[1]),
-        ("alpine-3.22", &urls[2], &bodies[2]),
-    ]);
-    (catalog, bodies)
+    let list = names.iter().zip(&urls).zip(&bodies);
+    let list: Vec<_> = list
+        .map(|((name, url), bytes)| (&**name, &**url, &**bytes))
+        .collect();
+    (lab.catalog(&list), bodies)
 }
 
 fn all() -> PruneOptions {
@@ -60,18 +60,19 @@ fn what_a_reader_holds_is_there_while_everything_else_is_pruned() {
         AtomicUsize::new(0),
         AtomicUsize::new(0),
     );
-    let deadline = Instant::now() + Duration::from_secs(4);
-    let (fetcher, done) = (&fetcher, &done);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (fetcher, done, reads, pruned) = (&fetcher, &done, &reads, &pruned);
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..16usize)
             .map(|reader| {
-                let (requests, bodies, reads) = (&requests, &bodies, &reads);
+                let (requests, bodies) = (&requests, &bodies);
                 scope.spawn(move || {
-                    for round in 0..1000 {
-                        if Instant::now() > deadline {
+                    for round in 0.. {
+                        let met = reads.load(Relaxed) >= 2000 && pruned.load(Relaxed) >= 100;
+                        if met || Instant::now() > deadline {
                             return;
                         }
-                        let nth = (reader + round) % 3;
+                        let nth = (reader * 5 + round) % requests.len();
                         let outcome = fetcher.ensure(&requests[nth], &Silent).unwrap();
                         // The name, not a descriptor: it must not vanish.
                         for _ in 0..3 {
@@ -83,7 +84,6 @@ fn what_a_reader_holds_is_there_while_everything_else_is_pruned() {
                 })
             })
             .collect();
-        let pruned = &pruned;
         let sweeper = scope.spawn(move || {
             while !done.load(Relaxed) {
                 let list = fetcher.cache().prune(&all()).unwrap();
@@ -99,10 +99,10 @@ fn what_a_reader_holds_is_there_while_everything_else_is_pruned() {
         let swept = sweeper.join();
         assert!(readers.iter().all(Result::is_ok) && swept.is_ok());
     });
-    let (reads, pruned) = (reads.into_inner(), pruned.into_inner());
+    let (reads, pruned) = (reads.load(Relaxed), pruned.load(Relaxed));
     eprintln!("{reads} reads, {pruned} entries pruned");
     assert!(
-        reads >= 100 && pruned >= 10,
+        reads >= 2000 && pruned >= 100,
         "{reads} reads, {pruned} pruned: they did not meet"
     );
     fetcher.cache().prune(&all()).unwrap();
@@ -144,7 +144,7 @@ fn processes_that_fetch_and_processes_that_prune_do_not_hurt_each_other() {
             .map(|_| {
                 scope.spawn(|| {
                     for _ in 0..25 {
-                        let output = run(&["ensure", "alpine-3.20", "alpine-3.21", "alpine-3.22"]);
+                        let output = run(&["ensure", "alpine-3.19", "alpine-3.20", "alpine-3.21"]);
                         let text = String::from_utf8_lossy(&output.stderr);
                         assert!(output.status.success(), "{text}");
                     }
@@ -157,7 +157,7 @@ fn processes_that_fetch_and_processes_that_prune_do_not_hurt_each_other() {
             .collect();
         done.store(true, Relaxed);
         assert!(fetches.iter().all(Result::is_ok));
-        assert!(prunes.join().unwrap() >= 5);
+        assert!(prunes.join().unwrap() >= 2);
     });
 }
 
