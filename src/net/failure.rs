@@ -114,6 +114,9 @@ fn certificate(text: &str) -> Option<String> {
     let (_, why) = text.split_once("invalid peer certificate: ")?;
     let advice = if why.starts_with("UnknownIssuer") || why.contains("UnknownIssuer") {
         "its issuer is not trusted (a private CA is named with --ca-cert)"
+    } else if why.contains("BadSignature") {
+        // A CA that was made anew under its old name, or somebody who only took the name.
+        "it is not signed by the trusted issuer of that name (a private CA is named with --ca-cert)"
     } else if why.to_ascii_lowercase().starts_with("certificate expired") || why.contains("Expired") {
         "it has expired (is the clock of this machine right?)"
     } else if why.contains("not valid for name") || why.contains("NotValidForName") {
