@@ -46,7 +46,7 @@ impl Failure {
             ureq::Error::Timeout(which) => timed_out(which, timeouts),
             ureq::Error::HostNotFound => return Self::pointless("the host name cannot be resolved"),
             ureq::Error::ConnectProxyFailed(why) => {
-                return Self::pointless(format!("the proxy refuses the connection: {why}"));
+                return refused_by_proxy(&why);
             }
             ureq::Error::InvalidProxyUrl => {
                 return Self::ours("the address of the proxy is malformed");
@@ -95,6 +95,27 @@ impl Failure {
                 retry: Retry::Sensible,
             },
         }
+    }
+}
+
+/// ureq hands the proxy's status on only in its text: `proxy server responded 407/407`.
+fn refused_by_proxy(why: &str) -> Failure {
+    let status = why
+        .strip_prefix("proxy server responded ")
+        .and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+    let (why, retry) = match status {
+        Some(407) => (
+            "HTTP 407, it wants a user and password (in its address: http://USER:PASSWORD@…)".to_owned(),
+            Retry::Pointless,
+        ),
+        // It did not reach the server, or is busy itself.
+        Some(status @ (429 | 500..=599)) => (format!("HTTP {status}"), Retry::Sensible),
+        Some(status) => (format!("HTTP {status}"), Retry::Pointless),
+        None => (why.to_owned(), Retry::Sensible),
+    };
+    Failure {
+        text: format!("the proxy refuses the connection: {why}"),
+        retry,
     }
 }
 
