@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use distro_fetch::Kind;
 use distro_fetch::net::Proxies;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -18,7 +18,12 @@ struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     fn new() -> Self {
+        Self::named("the right one")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -76,11 +81,11 @@ fn a_private_authority_is_trusted_when_it_is_named() {
 
 #[test]
 fn each_wrong_certificate_has_its_own_words_and_no_second_try() {
-    let (ours, other) = (Authority::new(), Authority::new());
+    let (ours, other) = (Authority::new(), Authority::named("another one"));
+    let impostor = Authority::new();
     let own = KeyPair::generate().unwrap();
-    let mut alone = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let alone = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     let self_signed = config(alone.self_signed(&own).unwrap().der().clone(), &own);
-    alone.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let expired = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
@@ -91,6 +96,11 @@ fn each_wrong_certificate_has_its_own_words_and_no_second_try() {
     };
     for (lie, config, words) in [
         ("another issuer", other.server(&["127.0.0.1"], |_| {}), "its issuer is not trusted"),
+        (
+            "an issuer of the same name",
+            impostor.server(&["127.0.0.1"], |_| {}),
+            "it is not signed by the trusted issuer of that name",
+        ),
         ("self-signed", self_signed, "its issuer is not trusted"),
         ("expired", ours.server(&["127.0.0.1"], expired), "it has expired"),
         ("not valid yet", ours.server(&["127.0.0.1"], early), "it is not valid yet"),

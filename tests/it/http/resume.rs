@@ -46,6 +46,11 @@ fn cut_in_the_middle_and_resumed() {
     });
     assert_eq!(resumed_at(&seen[0]), (None, None));
     assert_eq!(resumed_at(&seen[1]), (Some(HALF as u64), Some("\"one\"")));
+    let seen = check("dropped once", 2, End::Fetched, |seen, nth| match nth {
+        0 => [half(), vec![Step::Reset]].concat(),
+        _ => file(&body(), seen),
+    });
+    assert_eq!(seen[1].header("if-range"), seen[1].header("range").map(|_| "\"one\""));
 }
 
 #[test]
