@@ -50,7 +50,10 @@ fn config(certificate: rustls::pki_types::CertificateDer<'static>, key: &KeyPair
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .with_single_cert(
+            vec![certificate],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
         .unwrap()
 }
 
@@ -95,16 +98,32 @@ fn each_wrong_certificate_has_its_own_words_and_no_second_try() {
         params.not_after = date_time_ymd(3000, 1, 1);
     };
     for (lie, config, words) in [
-        ("another issuer", other.server(&["127.0.0.1"], |_| {}), "its issuer is not trusted"),
+        (
+            "another issuer",
+            other.server(&["127.0.0.1"], |_| {}),
+            "its issuer is not trusted",
+        ),
         (
             "an issuer of the same name",
             impostor.server(&["127.0.0.1"], |_| {}),
             "it is not signed by the trusted issuer of that name",
         ),
         ("self-signed", self_signed, "its issuer is not trusted"),
-        ("expired", ours.server(&["127.0.0.1"], expired), "it has expired"),
-        ("not valid yet", ours.server(&["127.0.0.1"], early), "it is not valid yet"),
-        ("another host", ours.server(&["other.example", "127.0.0.2"], |_| {}), "it belongs to another host"),
+        (
+            "expired",
+            ours.server(&["127.0.0.1"], expired),
+            "it has expired",
+        ),
+        (
+            "not valid yet",
+            ours.server(&["127.0.0.1"], early),
+            "it is not valid yet",
+        ),
+        (
+            "another host",
+            ours.server(&["other.example", "127.0.0.2"], |_| {}),
+            "it belongs to another host",
+        ),
     ] {
         let server = Server::with_tls(config, |seen, _| file(&body(), seen));
         let mut bench = Bench::new(options());
@@ -112,10 +131,20 @@ fn each_wrong_certificate_has_its_own_words_and_no_second_try() {
         let outcome = bench.fetch(&server.url_at("me:hunter2@127.0.0.1", "/x"));
         bench.judge(lie, &outcome, End::Fails(Kind::Network, words));
         let text = outcome.unwrap_err().to_string();
-        assert!(text.contains("the server's TLS certificate is not acceptable"), "{text}");
-        assert!(!text.contains("insecure") && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("the server's TLS certificate is not acceptable"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("insecure") && !text.contains("hunter2"),
+            "{text}"
+        );
         assert_eq!(server.connections(), 1, "{lie}: it will be the same");
-        assert_eq!(server.seen().len(), 0, "{lie}: nobody without a name is asked");
+        assert_eq!(
+            server.seen().len(),
+            0,
+            "{lie}: nobody without a name is asked"
+        );
     }
 }
 
@@ -146,8 +175,9 @@ fn a_password_stays_with_its_host() {
     let config = || authority.server(&["127.0.0.1"], |_| {});
     let elsewhere = Server::with_tls(config(), |seen, _| file(&body(), seen));
     let away = elsewhere.url("/x");
-    let server =
-        Server::with_tls(config(), move |_, _| reply("307 Away", &[("Location", &away)], b""));
+    let server = Server::with_tls(config(), move |_, _| {
+        reply("307 Away", &[("Location", &away)], b"")
+    });
     let mut bench = Bench::new(options());
     authority.trust(&mut bench);
     let outcome = bench.fetch(&server.url_at("me:hunter2@127.0.0.1", "/x"));
@@ -161,8 +191,16 @@ fn a_ca_file_that_is_no_use_is_a_local_fault() {
     for (lie, pem, words) in [
         ("missing", None, "No such file"),
         ("empty", Some(b"".as_slice()), "it has no certificate in it"),
-        ("text", Some(b"not a certificate\n"), "it has no certificate in it"),
-        ("cut", Some(b"-----BEGIN CERTIFICATE-----\nMIIB\n"), "ca.pem"),
+        (
+            "text",
+            Some(b"not a certificate\n"),
+            "it has no certificate in it",
+        ),
+        (
+            "cut",
+            Some(b"-----BEGIN CERTIFICATE-----\nMIIB\n"),
+            "ca.pem",
+        ),
     ] {
         let (mut bench, server, _) = good(|seen, _| file(&body(), seen));
         let path = write(&bench, pem.unwrap_or_default());
@@ -173,7 +211,10 @@ fn a_ca_file_that_is_no_use_is_a_local_fault() {
         let error = bench.fetch(&server.url("/x")).unwrap_err();
         assert_eq!(error.kind(), Kind::Local, "{lie}: {error}");
         let text = error.to_string();
-        assert!(text.contains("ca.pem") && text.contains(words), "{lie}: {text}");
+        assert!(
+            text.contains("ca.pem") && text.contains(words),
+            "{lie}: {text}"
+        );
         assert_eq!(server.connections(), 0, "{lie}");
         assert_eq!(bench.lab.cached_files(), [""; 0], "{lie}");
     }
@@ -192,14 +233,20 @@ fn cut_in_the_middle_without_a_goodbye_and_resumed() {
     let (bench, server, _) = good(|seen, nth| match nth {
         0 => {
             let headers = [("Content-Length", "100000"), ("ETag", "\"one\"")];
-            vec![Step::Send(head("200 OK", &headers)), Step::Send(body()[..9].to_vec())]
+            vec![
+                Step::Send(head("200 OK", &headers)),
+                Step::Send(body()[..9].to_vec()),
+            ]
         }
         _ => file(&body(), seen),
     });
     let outcome = bench.fetch(&server.url("/x"));
     bench.judge("cut", &outcome, End::Fetched);
     let seen = &server.seen()[1];
-    assert_eq!((seen.range_start(), seen.header("if-range")), (Some(9), Some("\"one\"")));
+    assert_eq!(
+        (seen.range_start(), seen.header("if-range")),
+        (Some(9), Some("\"one\""))
+    );
 }
 
 #[test]
@@ -214,10 +261,18 @@ fn all_bytes_and_no_goodbye() {
 
 #[test]
 fn too_few_bytes_and_no_goodbye() {
-    let (bench, server, _) =
-        good(|_, _| vec![Step::Send(head("200 OK", &[])), Step::Send(body()[..9].to_vec())]);
+    let (bench, server, _) = good(|_, _| {
+        vec![
+            Step::Send(head("200 OK", &[])),
+            Step::Send(body()[..9].to_vec()),
+        ]
+    });
     let outcome = bench.fetch(&server.url("/x"));
-    bench.judge("no close_notify", &outcome, End::Fails(Kind::Network, "9 bytes of 100000"));
+    bench.judge(
+        "no close_notify",
+        &outcome,
+        End::Fails(Kind::Network, "9 bytes of 100000"),
+    );
     assert_eq!(server.seen().len(), ALL);
 }
 
@@ -228,7 +283,10 @@ fn a_tunnel_through_a_proxy() {
     let server = Server::with_tls(config, |seen, _| file(&body(), seen));
     let port = server.port();
     let proxy = Server::start(move |_, _| {
-        vec![Step::Send(b"HTTP/1.1 200 Connected\r\n\r\n".to_vec()), Step::Tunnel(port)]
+        vec![
+            Step::Send(b"HTTP/1.1 200 Connected\r\n\r\n".to_vec()),
+            Step::Tunnel(port),
+        ]
     });
     let mut bench = Bench::new(options());
     authority.trust(&mut bench);
@@ -239,8 +297,17 @@ fn a_tunnel_through_a_proxy() {
     let outcome = bench.fetch("https://images.invalid/x");
     bench.judge("none", &outcome, End::Fetched);
     let asked = &proxy.seen()[0];
-    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("CONNECT", "images.invalid:443"));
-    assert_eq!(asked.header("proxy-authorization"), Some("Basic bWU6aHVudGVyMg=="));
+    assert_eq!(
+        (asked.method.as_str(), asked.target.as_str()),
+        ("CONNECT", "images.invalid:443")
+    );
+    assert_eq!(
+        asked.header("proxy-authorization"),
+        Some("Basic bWU6aHVudGVyMg==")
+    );
     let seen = &server.seen()[0];
-    assert_eq!((seen.target.as_str(), seen.header("proxy-authorization")), ("/x", None));
+    assert_eq!(
+        (seen.target.as_str(), seen.header("proxy-authorization")),
+        ("/x", None)
+    );
 }

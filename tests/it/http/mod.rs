@@ -75,7 +75,11 @@ impl Bench {
     /// Fetches [`body`] from an address.
     pub(crate) fn fetch(&self, url: &str) -> Result<Outcome> {
         let size = Some(body().len() as u64);
-        self.ensure(&Request::by_hash(&url.parse().unwrap(), sha256(&body()), size))
+        self.ensure(&Request::by_hash(
+            &url.parse().unwrap(),
+            sha256(&body()),
+            size,
+        ))
     }
 
     pub(crate) fn ensure(&self, request: &Request) -> Result<Outcome> {
@@ -104,19 +108,31 @@ impl Bench {
     /// Judges the outcome, and what the cache looks like after it.
     pub(crate) fn judge(&self, lie: &str, outcome: &Result<Outcome>, end: End<'_>) {
         let files = self.lab.cached_files();
-        let entries = files.iter().filter(|name| name.starts_with("v1/images/")).count();
+        let entries = files
+            .iter()
+            .filter(|name| name.starts_with("v1/images/"))
+            .count();
         match (outcome, end) {
             (Ok(outcome), End::Fetched) => {
-                assert_eq!(std::fs::read(outcome.entry.path()).unwrap(), body(), "{lie}");
+                assert_eq!(
+                    std::fs::read(outcome.entry.path()).unwrap(),
+                    body(),
+                    "{lie}"
+                );
                 assert_eq!((entries, files.len()), (2, 2), "{lie}: {files:?}");
             }
             (Err(error), End::Fails(kind, words)) => {
                 assert_eq!(error.kind(), kind, "{lie}: {error}");
-                let [attempt] = error.attempts() else { panic!("{lie}: {error}") };
+                let [attempt] = error.attempts() else {
+                    panic!("{lie}: {error}")
+                };
                 assert!(attempt.verdict.contains(words), "{lie}: {error}");
                 assert_eq!(entries, 0, "{lie}: {files:?}");
                 let kept = self.kept().unwrap_or_default();
-                assert!(body().starts_with(&kept), "{lie}: a poisoned partial is kept");
+                assert!(
+                    body().starts_with(&kept),
+                    "{lie}: a poisoned partial is kept"
+                );
             }
             (Ok(_), End::Fails(..)) => panic!("{lie}: it was believed"),
             (Err(error), End::Fetched) => panic!("{lie}: {error}"),

@@ -6,7 +6,11 @@ use super::{Bench, End, body, check, options};
 use crate::server::{Seen, Server, Step, file, reply};
 
 fn to(location: &str) -> Vec<Step> {
-    reply("302 Found", &[("Location", location)], b"<html>moved</html>")
+    reply(
+        "302 Found",
+        &[("Location", location)],
+        b"<html>moved</html>",
+    )
 }
 
 #[test]
@@ -34,7 +38,13 @@ fn followed_as_rfc_3986_says() {
 
 #[test]
 fn every_status_of_a_redirect() {
-    for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
+    for status in [
+        "301 Moved",
+        "302 Found",
+        "303 See Other",
+        "307 Temporary",
+        "308 Permanent",
+    ] {
         check(status, 2, End::Fetched, move |seen, nth| match nth {
             0 => reply(status, &[("Location", "/x")], b""),
             _ => file(&body(), seen),
@@ -46,11 +56,17 @@ fn every_status_of_a_redirect() {
 fn refused_without_a_second_try() {
     for (lie, location, words) in [
         ("a local file", "file:///etc/passwd", "cannot be followed"),
-        ("another protocol", "ftp://127.0.0.1/x", "cannot be followed"),
+        (
+            "another protocol",
+            "ftp://127.0.0.1/x",
+            "cannot be followed",
+        ),
         ("no address", "http://", "cannot be followed"),
         ("empty", "", "cannot be followed"),
     ] {
-        check(lie, 1, End::Fails(Kind::Network, words), move |_, _| to(location));
+        check(lie, 1, End::Fails(Kind::Network, words), move |_, _| {
+            to(location)
+        });
     }
     let end = End::Fails(Kind::Network, "a redirect without a Location");
     check("nowhere", 1, end, |_, _| reply("302 Found", &[], b""));
@@ -59,7 +75,13 @@ fn refused_without_a_second_try() {
 #[test]
 fn ten_hops_and_not_eleven() {
     let hops = |last: usize| {
-        move |seen: &Seen, nth: usize| if nth < last { to(&format!("/{nth}")) } else { file(&body(), seen) }
+        move |seen: &Seen, nth: usize| {
+            if nth < last {
+                to(&format!("/{nth}"))
+            } else {
+                file(&body(), seen)
+            }
+        }
     };
     check("ten hops", 11, End::Fetched, hops(10));
     let end = End::Fails(Kind::Network, "more than 10 redirects");
@@ -78,7 +100,10 @@ fn a_range_goes_along() {
         1 => to("/elsewhere"),
         _ => file(&body(), seen),
     });
-    assert_eq!((seen[2].range_start(), seen[2].header("if-range")), (Some(9), Some("\"one\"")));
+    assert_eq!(
+        (seen[2].range_start(), seen[2].header("if-range")),
+        (Some(9), Some("\"one\""))
+    );
 }
 
 #[test]
@@ -96,10 +121,26 @@ fn a_password_stays_with_its_host() {
     let outcome = bench.fetch("https://upstream.invalid/x");
     bench.judge("a redirect to another host", &outcome, End::Fetched);
     // base64 of `me:pa@ss`
-    let sent: Vec<_> = server.seen().iter().map(|it| it.header("authorization").map(str::to_owned)).collect();
-    assert_eq!(sent, [Some("Basic bWU6cGFAc3M=".to_owned()), Some("Basic bWU6cGFAc3M=".to_owned())]);
+    let sent: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|it| it.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            Some("Basic bWU6cGFAc3M=".to_owned()),
+            Some("Basic bWU6cGFAc3M=".to_owned())
+        ]
+    );
     let there = &elsewhere.seen()[0];
-    for name in ["authorization", "cookie", "private-token", "referer", "proxy-authorization"] {
+    for name in [
+        "authorization",
+        "cookie",
+        "private-token",
+        "referer",
+        "proxy-authorization",
+    ] {
         assert_eq!(there.header(name), None, "{name}");
     }
 }

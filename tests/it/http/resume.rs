@@ -13,7 +13,10 @@ use crate::server::{Seen, Server, Step, file, head, reply};
 /// Half of the file, with the length of all of it and a strong ETag.
 fn half() -> Vec<Step> {
     let headers = [("Content-Length", "100000"), ("ETag", "\"one\"")];
-    vec![Step::Send(head("200 OK", &headers)), Step::Send(body()[..HALF].to_vec())]
+    vec![
+        Step::Send(head("200 OK", &headers)),
+        Step::Send(body()[..HALF].to_vec()),
+    ]
 }
 
 fn resumed_at(seen: &Seen) -> (Option<u64>, Option<&str>) {
@@ -50,7 +53,10 @@ fn cut_in_the_middle_and_resumed() {
         0 => [half(), vec![Step::Reset]].concat(),
         _ => file(&body(), seen),
     });
-    assert_eq!(seen[1].header("if-range"), seen[1].header("range").map(|_| "\"one\""));
+    assert_eq!(
+        seen[1].header("if-range"),
+        seen[1].header("range").map(|_| "\"one\"")
+    );
 }
 
 #[test]
@@ -60,10 +66,17 @@ fn cut_again_and_again_until_the_chances_are_used_up() {
         let start = seen.range_start().unwrap_or(0);
         let range = format!("bytes {start}-99999/100000");
         let length = (100_000 - start).to_string();
-        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        let status = if start > 0 {
+            "206 Partial Content"
+        } else {
+            "200 OK"
+        };
         let start = usize::try_from(start).unwrap();
         vec![
-            Step::Send(head(status, &[("Content-Length", &length), ("Content-Range", &range)])),
+            Step::Send(head(
+                status,
+                &[("Content-Length", &length), ("Content-Range", &range)],
+            )),
             Step::Send(body()[start..start + 1000].to_vec()),
         ]
     };
@@ -84,10 +97,16 @@ fn a_range_answered_with_the_whole_file_starts_over() {
 
 #[test]
 fn a_changed_file_comes_whole() {
-    let seen = check_kept("the ETag is another", &body()[..HALF], 1, End::Fetched, |seen, _| {
-        assert_eq!(seen.header("if-range"), Some("\"one\""));
-        reply("200 OK", &[("ETag", "\"two\"")], &body())
-    });
+    let seen = check_kept(
+        "the ETag is another",
+        &body()[..HALF],
+        1,
+        End::Fetched,
+        |seen, _| {
+            assert_eq!(seen.header("if-range"), Some("\"one\""));
+            reply("200 OK", &[("ETag", "\"two\"")], &body())
+        },
+    );
     assert_eq!(resumed_at(&seen[0]), (Some(HALF as u64), Some("\"one\"")));
 }
 
@@ -95,7 +114,10 @@ fn a_changed_file_comes_whole() {
 fn an_if_range_is_for_whoever_said_it_and_never_weak() {
     let server = Server::with_file(body());
     let bench = Bench::new(options());
-    bench.keep(&body()[..HALF], Some(("http://elsewhere.invalid/x", "\"other\"")));
+    bench.keep(
+        &body()[..HALF],
+        Some(("http://elsewhere.invalid/x", "\"other\"")),
+    );
     let outcome = bench.fetch(&server.url("/x"));
     bench.judge("none", &outcome, End::Fetched);
     assert_eq!(resumed_at(&server.seen()[0]), (Some(HALF as u64), None));
@@ -103,7 +125,10 @@ fn an_if_range_is_for_whoever_said_it_and_never_weak() {
     let seen = check("a weak ETag", 2, End::Fetched, |seen, nth| match nth {
         0 => {
             let headers = [("Content-Length", "100000"), ("ETag", "W/\"weak\"")];
-            vec![Step::Send(head("200 OK", &headers)), Step::Send(body()[..HALF].to_vec())]
+            vec![
+                Step::Send(head("200 OK", &headers)),
+                Step::Send(body()[..HALF].to_vec()),
+            ]
         }
         _ => file(&body(), seen),
     });
@@ -115,29 +140,74 @@ fn a_lying_206_is_discarded_and_the_source_gets_one_more_chance() {
     let rest = || body()[HALF..].to_vec();
     let one = ("ETag", "\"one\"");
     let lies: [(&str, Vec<(&str, &str)>, Vec<u8>); 9] = [
-        ("another start", vec![one, ("Content-Range", "bytes 49999-99999/100000")], body()[HALF - 1..].to_vec()),
-        ("from the beginning", vec![one, ("Content-Range", "bytes 0-99999/100000")], body()),
-        ("another total", vec![one, ("Content-Range", "bytes 50000-99999/100001")], rest()),
-        ("another end", vec![one, ("Content-Range", "bytes 50000-99998/100000")], rest()),
-        ("another length", vec![one, ("Content-Range", "bytes 50000-99999/100000")], rest()[1..].to_vec()),
-        ("another ETag", vec![("ETag", "\"two\""), ("Content-Range", "bytes 50000-99999/100000")], rest()),
+        (
+            "another start",
+            vec![one, ("Content-Range", "bytes 49999-99999/100000")],
+            body()[HALF - 1..].to_vec(),
+        ),
+        (
+            "from the beginning",
+            vec![one, ("Content-Range", "bytes 0-99999/100000")],
+            body(),
+        ),
+        (
+            "another total",
+            vec![one, ("Content-Range", "bytes 50000-99999/100001")],
+            rest(),
+        ),
+        (
+            "another end",
+            vec![one, ("Content-Range", "bytes 50000-99998/100000")],
+            rest(),
+        ),
+        (
+            "another length",
+            vec![one, ("Content-Range", "bytes 50000-99999/100000")],
+            rest()[1..].to_vec(),
+        ),
+        (
+            "another ETag",
+            vec![
+                ("ETag", "\"two\""),
+                ("Content-Range", "bytes 50000-99999/100000"),
+            ],
+            rest(),
+        ),
         ("no Content-Range", vec![one], rest()),
-        ("a malformed Content-Range", vec![one, ("Content-Range", "bytes 9-5/x")], rest()),
-        ("multipart", vec![one, ("Content-Type", "multipart/byteranges; boundary=x")], b"--x\r\n".to_vec()),
+        (
+            "a malformed Content-Range",
+            vec![one, ("Content-Range", "bytes 9-5/x")],
+            rest(),
+        ),
+        (
+            "multipart",
+            vec![one, ("Content-Type", "multipart/byteranges; boundary=x")],
+            b"--x\r\n".to_vec(),
+        ),
     ];
     for (lie, headers, bytes) in lies {
-        let headers: Arc<[(String, String)]> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers: Arc<[(String, String)]> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let answer = move || {
-            let headers: Vec<_> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
             reply("206 Partial Content", &headers, &bytes)
         };
         let lying = answer.clone();
-        let seen = check_kept(lie, &body()[..HALF], 2, End::Fetched, move |seen, nth| match nth {
-            0 => lying(),
-            _ => file(&body(), seen),
-        });
+        let seen = check_kept(
+            lie,
+            &body()[..HALF],
+            2,
+            End::Fetched,
+            move |seen, nth| match nth {
+                0 => lying(),
+                _ => file(&body(), seen),
+            },
+        );
         assert_eq!(seen[1].range_start(), None, "{lie}: from the start");
 
         let end = End::Fails(Kind::Network, "HTTP 206");
@@ -148,13 +218,19 @@ fn a_lying_206_is_discarded_and_the_source_gets_one_more_chance() {
 #[test]
 fn a_206_whose_bytes_do_not_belong_there() {
     let other = vec![1; 100_000];
-    let seen = check_kept("another file's end", &body()[..HALF], 2, End::Fetched, move |seen, _| {
-        // It says what it should, and sends something else; asked for all of it, it is honest.
-        match seen.range_start() {
-            Some(_) => file(&other, seen),
-            None => file(&body(), seen),
-        }
-    });
+    let seen = check_kept(
+        "another file's end",
+        &body()[..HALF],
+        2,
+        End::Fetched,
+        move |seen, _| {
+            // It says what it should, and sends something else; asked for all of it, it is honest.
+            match seen.range_start() {
+                Some(_) => file(&other, seen),
+                None => file(&body(), seen),
+            }
+        },
+    );
     assert_eq!(seen[1].range_start(), None);
 }
 
@@ -162,38 +238,56 @@ fn a_206_whose_bytes_do_not_belong_there() {
 fn a_kept_part_that_was_damaged_on_disk_costs_a_download_and_no_error() {
     let mut kept = body()[..HALF].to_vec();
     kept[123] ^= 1;
-    let seen = check_kept("our own disk", &kept, 2, End::Fetched, |seen, _| file(&body(), seen));
+    let seen = check_kept("our own disk", &kept, 2, End::Fetched, |seen, _| {
+        file(&body(), seen)
+    });
     assert_eq!(seen[1].range_start(), None);
 }
 
 #[test]
 fn a_kept_part_that_is_complete_needs_nobody() {
-    check_kept("none", &body(), 0, End::Fetched, |seen, _| file(&body(), seen));
-    let mut damaged = body();
-    damaged[0] ^= 1;
-    let seen = check_kept("complete and wrong", &damaged, 1, End::Fetched, |seen, _| {
+    check_kept("none", &body(), 0, End::Fetched, |seen, _| {
         file(&body(), seen)
     });
+    let mut damaged = body();
+    damaged[0] ^= 1;
+    let seen = check_kept(
+        "complete and wrong",
+        &damaged,
+        1,
+        End::Fetched,
+        |seen, _| file(&body(), seen),
+    );
     assert_eq!(seen[0].range_start(), None);
 }
 
 #[test]
 fn a_kept_part_that_is_too_long_is_forgotten() {
     let long = [body(), vec![0]].concat();
-    let seen = check_kept("too long", &long, 1, End::Fetched, |seen, _| file(&body(), seen));
+    let seen = check_kept("too long", &long, 1, End::Fetched, |seen, _| {
+        file(&body(), seen)
+    });
     assert_eq!(seen[0].range_start(), None);
 }
 
 #[test]
 fn a_416_starts_over_once() {
     let status = "416 Range Not Satisfiable";
-    let seen = check_kept(status, &body()[..HALF], 2, End::Fetched, move |seen, nth| match nth {
-        0 => reply(status, &[("Content-Range", "bytes */10")], b""),
-        _ => file(&body(), seen),
-    });
+    let seen = check_kept(
+        status,
+        &body()[..HALF],
+        2,
+        End::Fetched,
+        move |seen, nth| match nth {
+            0 => reply(status, &[("Content-Range", "bytes */10")], b""),
+            _ => file(&body(), seen),
+        },
+    );
     assert_eq!(seen[1].range_start(), None);
     let end = End::Fails(Kind::Network, "HTTP 416");
-    check_kept(status, &body()[..HALF], 2, end, move |_, _| reply(status, &[], b""));
+    check_kept(status, &body()[..HALF], 2, end, move |_, _| {
+        reply(status, &[], b"")
+    });
 }
 
 #[test]
@@ -234,7 +328,10 @@ fn cancelled_and_resumed() {
     bench.watch.cancel = None;
     let outcome = bench.fetch(&url);
     bench.judge("none", &outcome, End::Fetched);
-    assert_eq!(resumed_at(&server.seen()[1]), (Some(kept.len() as u64), Some("\"one\"")));
+    assert_eq!(
+        resumed_at(&server.seen()[1]),
+        (Some(kept.len() as u64), Some("\"one\""))
+    );
 }
 
 #[test]

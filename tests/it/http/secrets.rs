@@ -17,11 +17,16 @@ fn no_text_has_the_password_in_it() {
     for answer in answers {
         let server = Server::start(move |_, _| answer());
         let bench = Bench::new(options());
-        let error = bench.fetch(&server.url_at("me:hunter2@127.0.0.1", "/x")).unwrap_err();
+        let error = bench
+            .fetch(&server.url_at("me:hunter2@127.0.0.1", "/x"))
+            .unwrap_err();
         assert!(server.seen()[0].header("authorization").is_some());
         let told = bench.watch.told.lock().unwrap().join("\n");
         for text in [error.to_string(), format!("{error:?}"), told] {
-            assert!(text.contains("127.0.0.1") && !text.contains("hunter2"), "{text}");
+            assert!(
+                text.contains("127.0.0.1") && !text.contains("hunter2"),
+                "{text}"
+            );
         }
     }
 }
@@ -34,7 +39,10 @@ fn no_file_of_the_cache_has_the_password_in_it() {
     bench.judge("none", &outcome, End::Fetched);
     for name in bench.lab.cached_files() {
         let text = std::fs::read(bench.lab.cache().join(&name)).unwrap();
-        assert!(!String::from_utf8_lossy(&text).contains("hunter2"), "{name}");
+        assert!(
+            !String::from_utf8_lossy(&text).contains("hunter2"),
+            "{name}"
+        );
     }
 }
 
@@ -74,5 +82,9 @@ fn a_name_that_does_not_exist_and_a_port_that_is_closed() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let outcome = bench.fetch(&format!("http://127.0.0.1:{port}/x"));
-    bench.judge("closed", &outcome, End::Fails(Kind::Network, "connection refused"));
+    bench.judge(
+        "closed",
+        &outcome,
+        End::Fails(Kind::Network, "connection refused"),
+    );
 }

@@ -15,26 +15,59 @@ fn each_status_has_its_verdict() {
         ("410 Gone", 1, Kind::Gone, "gone: HTTP 410"),
         ("401 Unauthorized", 1, Kind::Network, "refused: HTTP 401"),
         ("403 Forbidden", 1, Kind::Network, "refused: HTTP 403"),
-        ("451 Unavailable For Legal Reasons", 1, Kind::Network, "refused: HTTP 451"),
+        (
+            "451 Unavailable For Legal Reasons",
+            1,
+            Kind::Network,
+            "refused: HTTP 451",
+        ),
         ("204 No Content", 1, Kind::Network, "refused: HTTP 204"),
-        ("408 Request Timeout", ALL, Kind::Network, "broken: HTTP 408"),
-        ("429 Too Many Requests", ALL, Kind::Network, "busy: HTTP 429"),
-        ("500 Internal Server Error", ALL, Kind::Network, "broken: HTTP 500"),
+        (
+            "408 Request Timeout",
+            ALL,
+            Kind::Network,
+            "broken: HTTP 408",
+        ),
+        (
+            "429 Too Many Requests",
+            ALL,
+            Kind::Network,
+            "busy: HTTP 429",
+        ),
+        (
+            "500 Internal Server Error",
+            ALL,
+            Kind::Network,
+            "broken: HTTP 500",
+        ),
         ("502 Bad Gateway", ALL, Kind::Network, "broken: HTTP 502"),
-        ("503 Service Unavailable", ALL, Kind::Network, "busy: HTTP 503"),
+        (
+            "503 Service Unavailable",
+            ALL,
+            Kind::Network,
+            "busy: HTTP 503",
+        ),
         ("206 Partial Content", 1, Kind::Network, "HTTP 206"),
         ("416 Range Not Satisfiable", 1, Kind::Network, "HTTP 416"),
     ] {
         let end = End::Fails(kind, words);
         let seen = check(status, requests, end, move |_, _| reply(status, &[], b""));
         // Not even after an error may a first request have been for a part.
-        assert!(seen.iter().all(|seen| seen.header("range").is_none()), "{status}");
+        assert!(
+            seen.iter().all(|seen| seen.header("range").is_none()),
+            "{status}"
+        );
     }
 }
 
 #[test]
 fn busy_or_broken_once_is_no_failure() {
-    for status in ["429 Too Many Requests", "500 Oops", "502 Bad Gateway", "503 Busy"] {
+    for status in [
+        "429 Too Many Requests",
+        "500 Oops",
+        "502 Bad Gateway",
+        "503 Busy",
+    ] {
         let retry = ("Retry-After", "0");
         check(status, 2, End::Fetched, move |seen, nth| match nth {
             0 => reply(status, &[retry], b"<html>later</html>"),
@@ -64,7 +97,10 @@ fn retry_after_is_honoured_and_capped() {
         match expect {
             Some(seconds) => assert_eq!(*pauses, [Duration::from_secs(seconds)], "{header}"),
             // Our own backoff of 1 ms, with jitter.
-            None => assert!(pauses[0] <= Duration::from_millis(2), "{header}: {pauses:?}"),
+            None => assert!(
+                pauses[0] <= Duration::from_millis(2),
+                "{header}: {pauses:?}"
+            ),
         }
     }
 }

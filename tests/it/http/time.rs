@@ -13,7 +13,12 @@ use crate::server::{Server, Step, head};
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
-fn check(lie: &str, words: &str, shrink: impl Fn(&mut distro_fetch::net::Config), steps: Vec<Step>) {
+fn check(
+    lie: &str,
+    words: &str,
+    shrink: impl Fn(&mut distro_fetch::net::Config),
+    steps: Vec<Step>,
+) {
     let server = Server::start(move |_, _| steps.clone());
     let mut bench = Bench::new(options());
     bench.options.retries = 1;
@@ -22,13 +27,22 @@ fn check(lie: &str, words: &str, shrink: impl Fn(&mut distro_fetch::net::Config)
     let outcome = bench.fetch(&server.url("/x"));
     assert!(start.elapsed() < PATIENCE, "{lie}: {:?}", start.elapsed());
     bench.judge(lie, &outcome, End::Fails(Kind::Network, words));
-    assert_eq!(server.seen().len(), 2, "{lie}: it may pass, so it is asked again");
+    assert_eq!(
+        server.seen().len(),
+        2,
+        "{lie}: it may pass, so it is asked again"
+    );
 }
 
 #[test]
 fn accepted_and_then_silence() {
     let shrink = |net: &mut distro_fetch::net::Config| net.timeouts.first_byte = SHORT;
-    check("silence", "timed out: no complete answer within 200ms", shrink, vec![Step::Stall]);
+    check(
+        "silence",
+        "timed out: no complete answer within 200ms",
+        shrink,
+        vec![Step::Stall],
+    );
 }
 
 #[test]
@@ -36,14 +50,24 @@ fn headers_that_drip() {
     let drip = Step::Repeat(b"X-More: y\r\n".to_vec(), Duration::from_millis(20));
     let steps = vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), drip];
     let shrink = |net: &mut distro_fetch::net::Config| net.timeouts.first_byte = SHORT;
-    check("a header now and then", "timed out: no complete answer within 200ms", shrink, steps);
+    check(
+        "a header now and then",
+        "timed out: no complete answer within 200ms",
+        shrink,
+        steps,
+    );
 }
 
 #[test]
 fn a_body_that_stops() {
     let head = head("200 OK", &[("Content-Length", "100000")]);
     let shrink = |net: &mut distro_fetch::net::Config| net.timeouts.inactivity = SHORT;
-    check("no body", "timed out: nothing arrived for 200ms", shrink, vec![Step::Send(head), Step::Stall]);
+    check(
+        "no body",
+        "timed out: nothing arrived for 200ms",
+        shrink,
+        vec![Step::Send(head), Step::Stall],
+    );
 }
 
 #[test]
@@ -65,7 +89,10 @@ fn a_body_that_drips() {
     let error = bench.fetch(&server.url("/x")).unwrap_err();
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_eq!(error.kind(), Kind::Network);
-    assert!(error.attempts()[0].verdict.contains("too slow: "), "{error}");
+    assert!(
+        error.attempts()[0].verdict.contains("too slow: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -76,7 +103,10 @@ fn a_tls_handshake_that_stalls() {
     bench.options.retries = 0;
     bench.options.net.timeouts.connect = SHORT;
     let start = Instant::now();
-    let url = format!("https://127.0.0.1:{}/x", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://127.0.0.1:{}/x",
+        listener.local_addr().unwrap().port()
+    );
     let outcome = bench.fetch(&url);
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     let end = End::Fails(Kind::Network, "timed out: no connection within 200ms");
