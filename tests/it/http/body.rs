@@ -61,7 +61,7 @@ fn a_content_length_that_is_not_the_pinned_size_fails_before_the_body() {
 
 #[test]
 fn endless_data_stops_one_byte_past_the_pin() {
-    let chunk = || [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+    let chunk = || [b"10000\r\n".as_slice(), &vec![b'x'; 0x1_0000][..], b"\r\n"].concat();
     for (lie, headers) in [
         (
             "endless chunked",
@@ -154,7 +154,7 @@ fn a_content_encoding_is_never_undone() {
         reply("200 OK", &[gzip], b"\x1f\x8b\x08 smaller")
     });
     check("really encoded, the same size", 1, end, move |_, _| {
-        reply("200 OK", &[gzip], &[0x1f; 100_000])
+        reply("200 OK", &[gzip], &vec![0x1f; 100_000])
     });
 }
 
@@ -188,7 +188,11 @@ fn http_that_is_none() {
                 &[("Content-Length", "1"), ("Content-Length", "2")],
             ),
         ),
-        ("20,000 headers", ALL, head("200 OK", &[("X", "y"); 20_000])),
+        (
+            "20,000 headers",
+            ALL,
+            head("200 OK", &vec![("X", "y"); 20_000]),
+        ),
     ] {
         let end = End::Fails(Kind::Network, "broken: ");
         check(lie, requests, end, move |_, _| {

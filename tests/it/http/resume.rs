@@ -10,6 +10,9 @@ use super::{ALL, Bench, End, body, check, options};
 use crate::harness::sha256;
 use crate::server::{Seen, Server, Step, file, head, reply};
 
+/// What it is called, and the headers and bytes it is told with.
+type Lie = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>);
+
 /// Half of the file, with the length of all of it and a strong ETag.
 fn half() -> Vec<Step> {
     let headers = [("Content-Length", "100000"), ("ETag", "\"one\"")];
@@ -49,6 +52,7 @@ fn cut_in_the_middle_and_resumed() {
     });
     assert_eq!(resumed_at(&seen[0]), (None, None));
     assert_eq!(resumed_at(&seen[1]), (Some(HALF as u64), Some("\"one\"")));
+    // How much of it came through is up to the kernel: what did is continued as its server said.
     let seen = check("dropped once", 2, End::Fetched, |seen, nth| match nth {
         0 => [half(), vec![Step::Reset]].concat(),
         _ => file(&body(), seen),
@@ -139,7 +143,7 @@ fn an_if_range_is_for_whoever_said_it_and_never_weak() {
 fn a_lying_206_is_discarded_and_the_source_gets_one_more_chance() {
     let rest = || body()[HALF..].to_vec();
     let one = ("ETag", "\"one\"");
-    let lies: [(&str, Vec<(&str, &str)>, Vec<u8>); 9] = [
+    let lies: [Lie; 9] = [
         (
             "another start",
             vec![one, ("Content-Range", "bytes 49999-99999/100000")],
