@@ -182,7 +182,7 @@ impl FromStr for Url {
             ));
         }
         if text.len() > MAX_LENGTH {
-            return Err(malformed(&text[..80], "longer than 4096 bytes"));
+            return Err(malformed(text, "longer than 4096 bytes"));
         }
         if !rest
             .bytes()
@@ -252,19 +252,15 @@ pub fn encode_path(path: &str) -> String {
 }
 
 fn malformed(text: &str, why: &str) -> Error {
-    Error::new(
-        Kind::Format,
-        format!("malformed URL {:?}: {why}", without_userinfo(text)),
-    )
+    let shown: String = without_userinfo(text).chars().take(MAX_SHOWN).collect();
+    Error::new(Kind::Format, format!("malformed URL {shown:?}: {why}"))
 }
 
-/// Errors show the text that was given; a password in it must not be shown with it.
+/// Errors show the text that was given; a password in it must not be shown with it. What is
+/// malformed may be so because of a bare `/` or `?` in the password: all up to the last `@` goes.
 fn without_userinfo(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..]
-        .find(['/', '?'])
-        .map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@') {
+    match text[start..].rfind('@') {
         Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
         None => text.to_owned(),
     }
@@ -334,6 +330,9 @@ fn without_dots(path: &str) -> String {
 /// Longer addresses are refused: nothing that publishes images needs them.
 const MAX_LENGTH: usize = 4096;
 
+/// As much of a malformed address as an error shows, in characters.
+const MAX_SHOWN: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,8 +382,16 @@ mod tests {
                 "{bad}"
             );
         }
-        let error = "https://me:secret@h:x/".parse::<Url>().unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
+        let long = format!("https://me:secret{}@h/", "ü".repeat(4096));
+        for bad in [
+            "https://me:secret@h:x/",
+            "https://me:sec/secret@h/",
+            "https://me:s?secret@h/",
+            &long,
+        ] {
+            let error = bad.parse::<Url>().unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     #[test]

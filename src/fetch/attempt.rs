@@ -41,7 +41,8 @@ impl Attempt<'_> {
     /// Fills the partial file from the source, from where it stops.
     pub(super) fn run(&self, partial: &mut Partial) -> Result<Verified, Stop> {
         let size = self.request.key.size;
-        if size.is_some_and(|size| partial.length() > size) {
+        // Of an unknown size, too, there is an end: past it, the kept part is not worth a request.
+        if partial.length() > size.unwrap_or(self.limit) {
             partial.truncate(0)?;
         }
         let kept = partial.length();

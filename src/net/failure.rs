@@ -48,7 +48,7 @@ impl Failure {
                 return Self::pointless("the host name cannot be resolved");
             }
             ureq::Error::ConnectProxyFailed(why) => {
-                return Self::pointless(format!("the proxy refuses the connection: {why}"));
+                return refused_by_proxy(&why);
             }
             ureq::Error::InvalidProxyUrl => {
                 return Self::ours("the address of the proxy is malformed");
@@ -101,6 +101,28 @@ impl Failure {
     }
 }
 
+/// ureq hands the proxy's status on only in its text: `proxy server responded 407/407`.
+fn refused_by_proxy(why: &str) -> Failure {
+    let status = why
+        .strip_prefix("proxy server responded ")
+        .and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+    let (why, retry) = match status {
+        Some(407) => (
+            "HTTP 407, it wants a user and password (in its address: http://USER:PASSWORD@…)"
+                .to_owned(),
+            Retry::Pointless,
+        ),
+        // It did not reach the server, or is busy itself.
+        Some(status @ (429 | 500..=599)) => (format!("HTTP {status}"), Retry::Sensible),
+        Some(status) => (format!("HTTP {status}"), Retry::Pointless),
+        None => (why.to_owned(), Retry::Sensible),
+    };
+    Failure {
+        text: format!("the proxy refuses the connection: {why}"),
+        retry,
+    }
+}
+
 fn timed_out(which: Timeout, timeouts: &Timeouts) -> String {
     let (what, limit) = match which {
         Timeout::Resolve => ("the name lookup took longer than", timeouts.connect),
@@ -119,6 +141,9 @@ fn certificate(text: &str) -> Option<String> {
     let (_, why) = text.split_once("invalid peer certificate: ")?;
     let advice = if why.starts_with("UnknownIssuer") || why.contains("UnknownIssuer") {
         "its issuer is not trusted (a private CA is named with --ca-cert)"
+    } else if why.contains("BadSignature") {
+        // A CA that was made anew under its old name, or somebody who only took the name.
+        "it is not signed by the trusted issuer of that name (a private CA is named with --ca-cert)"
     } else if why.to_ascii_lowercase().starts_with("certificate expired") || why.contains("Expired")
     {
         "it has expired (is the clock of this machine right?)"

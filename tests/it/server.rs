@@ -4,7 +4,7 @@
 //! sleeps to wait for something: the script decides, and the log of requests tells what happened.
 //! Every server is bounded in time and in connections, and ends with its value.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,8 +19,12 @@ pub(crate) enum Step {
     Pause(Duration),
     /// Says nothing more until the client gives up.
     Stall,
+    /// Sends the same bytes again and again, with a pause after each, until the client gives up.
+    Repeat(Vec<u8>, Duration),
     /// Ends with a reset instead of an orderly close.
     Reset,
+    /// Passes everything on to a port of this machine: what a proxy does after CONNECT.
+    Tunnel(u16),
 }
 
 /// What a client asked.
@@ -52,6 +56,7 @@ type Handler = dyn Fn(&Seen, usize) -> Vec<Step> + Send + Sync;
 
 /// A running server.
 pub(crate) struct Server {
+    scheme: &'static str,
     port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
@@ -71,9 +76,22 @@ impl Server {
         address: &str,
         handler: impl Fn(&Seen, usize) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
+        Self::open(address, None, Arc::new(handler))
+    }
+
+    /// Like [`start`](Self::start), behind TLS.
+    pub(crate) fn with_tls(
+        config: rustls::ServerConfig,
+        handler: impl Fn(&Seen, usize) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        Self::open("127.0.0.1:0", Some(Arc::new(config)), Arc::new(handler))
+    }
+
+    fn open(address: &str, tls: Option<Arc<rustls::ServerConfig>>, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let server = Self {
+            scheme: if tls.is_some() { "https" } else { "http" },
             port: listener.local_addr().unwrap().port(),
             seen: Arc::default(),
             connections: Arc::default(),
@@ -84,7 +102,6 @@ impl Server {
             server.connections.clone(),
             server.stop.clone(),
         );
-        let handler: Arc<Handler> = Arc::new(handler);
         std::thread::spawn(move || {
             let deadline = Instant::now() + LIFETIME;
             while !stop.load(Ordering::Relaxed)
@@ -97,7 +114,18 @@ impl Server {
                 };
                 connections.fetch_add(1, Ordering::Relaxed);
                 let (seen, stop, handler) = (seen.clone(), stop.clone(), handler.clone());
-                std::thread::spawn(move || serve(&stream, &seen, &stop, &*handler));
+                let tls = tls.clone();
+                std::thread::spawn(move || {
+                    let _ = stream.set_nonblocking(false);
+                    let _ = stream.set_read_timeout(Some(LIFETIME));
+                    let Some(tls) = tls else {
+                        return serve(&stream, &mut &stream, &seen, &stop, &*handler);
+                    };
+                    let mut session = rustls::ServerConnection::new(tls).unwrap();
+                    let mut tcp = &stream;
+                    let mut wire = rustls::Stream::new(&mut session, &mut tcp);
+                    serve(&stream, &mut wire, &seen, &stop, &*handler);
+                });
             }
         });
         server
@@ -115,7 +143,12 @@ impl Server {
 
     /// `http://127.0.0.1:PORT` and a path.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        self.url_at("127.0.0.1", path)
+    }
+
+    /// The same under another name, or with user information before it.
+    pub(crate) fn url_at(&self, host: &str, path: &str) -> String {
+        format!("{}://{host}:{}{path}", self.scheme, self.port)
     }
 
     /// Every request so far.
@@ -135,10 +168,14 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool, handler: &Handler) {
-    let _ = stream.set_nonblocking(false);
-    let _ = stream.set_read_timeout(Some(LIFETIME));
-    let Some(request) = read_request(stream) else {
+fn serve(
+    stream: &TcpStream,
+    wire: &mut (impl Read + Write),
+    seen: &Mutex<Vec<Seen>>,
+    stop: &AtomicBool,
+    handler: &Handler,
+) {
+    let Some(request) = read_request(&mut *wire) else {
         return;
     };
     let nth = {
@@ -146,11 +183,10 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool, handler
         seen.push(request.clone());
         seen.len() - 1
     };
-    let mut writer = stream;
     for step in handler(&request, nth) {
         match step {
             Step::Send(bytes) => {
-                if writer.write_all(&bytes).is_err() {
+                if wire.write_all(&bytes).and_then(|()| wire.flush()).is_err() {
                     return;
                 }
             }
@@ -162,6 +198,17 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool, handler
                 }
                 return;
             }
+            Step::Repeat(bytes, pause) => {
+                let deadline = Instant::now() + LIFETIME;
+                while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+                    if wire.write_all(&bytes).and_then(|()| wire.flush()).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(pause);
+                }
+                return;
+            }
+            Step::Tunnel(port) => return tunnel(stream, port),
             Step::Reset => {
                 // Unread input makes the kernel send a reset on close; SO_LINGER needs a crate.
                 let _ = stream.shutdown(Shutdown::Both);
@@ -172,7 +219,20 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool, handler
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-fn read_request(stream: &TcpStream) -> Option<Seen> {
+fn tunnel(client: &TcpStream, port: u16) {
+    let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = std::io::copy(&mut &*client, &mut &server);
+            let _ = server.shutdown(Shutdown::Write);
+        });
+        let _ = std::io::copy(&mut &server, &mut &*client);
+        // The client may keep its side open for another request: the other direction ends, too.
+        let _ = client.shutdown(Shutdown::Both);
+    });
+}
+
+fn read_request(stream: impl Read) -> Option<Seen> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ');
