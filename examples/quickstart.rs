@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release --example quickstart`
 
-#![allow(clippy::print_stdout)] // an example talks to a person
+#![allow(clippy::print_stdout, clippy::disallowed_macros)] // an example talks to a person
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
