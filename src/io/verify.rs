@@ -305,10 +305,10 @@ fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Large enough that handing over costs nothing, small enough to stay in a cache. Several reads
 /// share a block, so that a slow line does not wake the hashing thread for every packet.
-const BLOCK: usize = 512 << 10;
+const BLOCK: usize = 1 << 20;
 
 /// A block with less room than this is full: what the transport gives at once should fit.
-const ROOM: usize = 128 << 10;
+const ROOM: usize = 256 << 10;
 
 /// Blocks in flight between the reading and the hashing thread.
 const BLOCKS: usize = 4;
