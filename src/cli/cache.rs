@@ -12,7 +12,7 @@ use serde_json::json;
 use super::args::{Cache as Command, Prune};
 use super::context::Context;
 use super::output;
-use super::verify::references;
+use super::select::{self, Missing};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
     match command {
@@ -83,7 +83,7 @@ fn list(context: &Context) -> Result<()> {
 
 fn remove(context: &Context, images: &[String]) -> Result<()> {
     let cache = context.cache()?;
-    let selectors = references(context, images)?;
+    let selectors = select::entries(context, images, Missing::Tell)?;
     let mut removed = Vec::new();
     let mut in_use = None;
     for folder in cache.folders()? {

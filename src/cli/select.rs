@@ -1,10 +1,14 @@
 //! From what stands on the command line to images and pins.
 
+use std::path::Path;
+
 use anyhow::Result;
+use distro_fetch::cache::Cache;
 use distro_fetch::catalog::{Image, Pin, Reference, matches_glob};
 use distro_fetch::{Arch, Error, Kind};
 
 use super::context::{Arches, Context};
+use super::output;
 
 /// The pins that references mean, in the order in which they were named.
 pub(crate) fn pins<'a>(context: &'a Context, text: &str) -> Result<Vec<(&'a Image, &'a Pin)>> {
@@ -58,6 +62,71 @@ pub(crate) fn images<'a>(context: &'a Context, globs: &[String]) -> Result<Vec<&
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found.dedup_by(|a, b| a.name == b.name);
     Ok(found)
+}
+
+/// Which entries a name on the command line is about.
+pub(crate) struct Selector {
+    image: String,
+    stamp: Option<String>,
+    arch: Option<Vec<String>>,
+}
+
+impl Selector {
+    /// By the directory alone: a damaged entry has nothing else that could be believed.
+    pub(crate) fn means_folder(&self, cache: &Cache, folder: &Path) -> bool {
+        let Some((image, arch, entry)) = cache.names_of(folder) else {
+            return false;
+        };
+        image == self.image
+            && self.arch.as_ref().is_none_or(|list| list.contains(&arch))
+            && self.stamp.as_ref().is_none_or(|stamp| {
+                entry
+                    .rsplit_once('-')
+                    .is_some_and(|(entry, _)| entry == stamp)
+            })
+    }
+}
+
+/// Reads `NAME[@SNAPSHOT]`. A name that the catalog no longer has is taken as it is: the cache
+/// may still have it.
+pub(crate) fn entries(
+    context: &Context,
+    names: &[String],
+    missing: Missing,
+) -> Result<Vec<Selector>> {
+    let arch = match context.arches()? {
+        Arches::These(list) => Some(list.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        _ => None,
+    };
+    let cache = context.cache()?;
+    let mut selectors = Vec::new();
+    for text in names {
+        let reference: Reference = text.parse()?;
+        let image = match context.catalog.find(&reference.name) {
+            Ok(image) => image.name.to_string(),
+            Err(_) if cache.has_image(&reference.name) => reference.name.clone(),
+            Err(error) if missing == Missing::Tell => {
+                output::note(&format!("nothing is cached: {error}"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        selectors.push(Selector {
+            image,
+            stamp: reference.snapshot.map(|snapshot| snapshot.stamp()),
+            arch: arch.clone(),
+        });
+    }
+    Ok(selectors)
+}
+
+/// What a name means that neither the catalog nor the cache knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// A mistake.
+    Refuse,
+    /// That the goal of a removal already holds, which is worth a line.
+    Tell,
 }
 
 fn host() -> Result<Arch> {

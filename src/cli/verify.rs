@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::cache::{Condition, Found, Record, Rehash};
-use distro_fetch::catalog::Reference;
 use distro_fetch::fetch::{Fetcher, Reach, Request};
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
@@ -15,9 +14,10 @@ use super::hints;
 use super::list::key;
 use super::output;
 use super::progress::Reporter;
+use super::select::{self, Missing};
 
 pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
-    let references = references(context, &arguments.images)?;
+    let references = select::entries(context, &arguments.images, Missing::Refuse)?;
     let reach = if arguments.repair {
         Reach::Network
     } else {
@@ -123,60 +123,6 @@ fn pinned_at(context: &Context, fetcher: &Fetcher, folder: &std::path::Path) -> 
     });
     let (image, pin) = matching.next()?;
     Request::pinned(&context.catalog, image, pin).ok()
-}
-
-/// Which entries a name on the command line is about.
-pub(crate) struct Selector {
-    image: String,
-    stamp: Option<String>,
-    arch: Option<Vec<String>>,
-}
-
-impl Selector {
-    /// By the directory alone: a damaged entry has nothing else that could be believed.
-    pub(crate) fn means_folder(
-        &self,
-        cache: &distro_fetch::cache::Cache,
-        folder: &std::path::Path,
-    ) -> bool {
-        let Some((image, arch, entry)) = cache.names_of(folder) else {
-            return false;
-        };
-        image == self.image
-            && self.arch.as_ref().is_none_or(|list| list.contains(&arch))
-            && self.stamp.as_ref().is_none_or(|stamp| {
-                entry
-                    .rsplit_once('-')
-                    .is_some_and(|(entry, _)| entry == stamp)
-            })
-    }
-}
-
-/// Reads `NAME[@SNAPSHOT]`. A name that the catalog no longer has is taken as it is: the cache
-/// may still have it.
-pub(crate) fn references(context: &Context, names: &[String]) -> Result<Vec<Selector>> {
-    let arch = match context.arches()? {
-        super::context::Arches::These(list) => {
-            Some(list.iter().map(ToString::to_string).collect::<Vec<_>>())
-        }
-        _ => None,
-    };
-    let cache = context.cache()?;
-    let mut selectors = Vec::new();
-    for text in names {
-        let reference: Reference = text.parse()?;
-        let image = match context.catalog.find(&reference.name) {
-            Ok(image) => image.name.to_string(),
-            Err(_) if cache.has_image(&reference.name) => reference.name.clone(),
-            Err(error) => return Err(error.into()),
-        };
-        selectors.push(Selector {
-            image,
-            stamp: reference.snapshot.map(|snapshot| snapshot.stamp()),
-            arch: arch.clone(),
-        });
-    }
-    Ok(selectors)
 }
 
 fn document(record: Option<&Record>, path: &str, status: &str, why: Option<&str>) -> Value {

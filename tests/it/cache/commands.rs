@@ -128,6 +128,10 @@ fn remove_is_idempotent_and_respects_readers() {
     }
     bench.ensure(&[]);
     for _ in 0..2 {
+        // The goal holds for what nobody knows, too; a line tells, for it may be misspelt.
+        let unknown = bench.run(&["cache", "remove", "alpin-3.21"]);
+        assert_eq!(unknown.code, Some(0));
+        assert!(unknown.stderr.contains("nothing is cached"), "{unknown:?}");
         assert_eq!(bench.run(&["cache", "remove", "alpine-3.21"]).code, Some(0));
         assert_eq!(bench.lab.cached_files(), [] as [&str; 0]);
     }
