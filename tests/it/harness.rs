@@ -158,6 +158,7 @@ pub(crate) fn said(command: &mut std::process::Command) -> Said {
 }
 
 /// A folder of real files beside the checkout, if this machine has it.
+#[cfg(feature = "cli")]
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared")

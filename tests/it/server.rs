@@ -16,6 +16,7 @@ pub(crate) enum Step {
     /// Sends bytes as they are: status line, headers, body.
     Send(Vec<u8>),
     /// Waits.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // only those tests need it
     Pause(Duration),
     /// Says nothing more until the client gives up.
     Stall,
