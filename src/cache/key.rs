@@ -1,6 +1,7 @@
 //! What an entry is called.
 
-use crate::base::{Arch, Digest, ImageName, Snapshot, Url, safe_file_name};
+use crate::base::{Digest, ImageName, Url, safe_file_name};
+use crate::catalog::Pin;
 
 /// Which bytes, and under which name they are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,24 +22,24 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of a pin.
-    pub fn pinned(
-        image: &ImageName,
-        arch: Arch,
-        snapshot: &Snapshot,
-        sha256: Digest,
-        size: Option<u64>,
-        url: &Url,
-    ) -> Self {
-        Self {
+    /// The key of a pin; `None` for a container image, whose digest names a manifest and not a file.
+    pub fn pinned(image: &ImageName, pin: &Pin) -> Option<Self> {
+        let Pin {
+            arch,
+            snapshot,
+            sha256,
+            size,
+            ..
+        } = pin;
+        Some(Self {
             image: image.to_string(),
             arch: arch.to_string(),
             snapshot: snapshot.to_string(),
-            sha256,
-            size,
-            file: file_name(url),
+            sha256: *sha256,
+            size: *size,
+            file: file_name(pin.address.url()?),
             folder: format!("{image}/{arch}/{}-{}", snapshot.stamp(), sha256.short()),
-        }
+        })
     }
 
     /// The key of bytes whose hash the caller knows, wherever they come from.
@@ -76,20 +77,26 @@ pub(super) const BY_HASH: &str = "_url";
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::base::Arch;
+    use crate::catalog::Address;
 
     #[test]
     fn a_folder_tells_snapshot_and_hash() {
         let url: Url = "https://h/20260128_13:00/rootfs.tar.xz".parse().unwrap();
         let digest = Digest::from_bytes([0xab; 32]);
-        let key = Key::pinned(
-            &"alpine-3.21".parse().unwrap(),
-            Arch::Amd64,
-            &"20260128_13:00".parse().unwrap(),
-            digest,
-            Some(1),
-            &url,
-        );
+        let pin = Pin {
+            arch: Arch::Amd64,
+            snapshot: "20260128_13:00".parse().unwrap(),
+            address: Address::Url(url),
+            alternates: Cow::Borrowed(&[]),
+            sha256: digest,
+            size: Some(1),
+            bumped_at: None,
+        };
+        let key = Key::pinned(&"alpine-3.21".parse().unwrap(), &pin).unwrap();
         assert_eq!(key.folder(), "alpine-3.21/amd64/20260128_1300-abababababab");
         assert_eq!(key.file, "rootfs.tar.xz");
         let own: Url = "https://h/%2e%2e%2fentry.json".parse().unwrap();

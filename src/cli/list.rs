@@ -58,21 +58,9 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
 
 /// A few `stat`s; what cannot be read is not cached for us.
 pub(crate) fn is_cached(cache: &Cache, image: &Image, pin: &Pin) -> bool {
-    key(image, pin)
+    Key::pinned(&image.name, pin)
         .and_then(|key| cache.lookup(&key, Rehash::IfTouched).ok())
         .is_some_and(|lookup| matches!(lookup, Lookup::Hit(_)))
-}
-
-pub(crate) fn key(image: &Image, pin: &Pin) -> Option<Key> {
-    let url = pin.address.url()?;
-    Some(Key::pinned(
-        &image.name,
-        pin.arch,
-        &pin.snapshot,
-        pin.sha256,
-        pin.size,
-        url,
-    ))
 }
 
 fn document(image: &Image, pin: &Pin, cached: bool) -> serde_json::Value {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::base::HumanBytes;
-use distro_fetch::cache::{Cache, Lookup, Rehash};
+use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
 use distro_fetch::catalog::{Image, Pin, Reference, Trust};
 use distro_fetch::fetch::{Request, Source};
 use distro_fetch::{Error, Kind};
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::args::Show;
 use super::context::{Arches, Context};
-use super::list::key;
 use super::output;
 
 pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
@@ -62,7 +61,7 @@ impl<'a> Shown<'a> {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
         };
-        let path = match key(image, pin)
+        let path = match Key::pinned(&image.name, pin)
             .map(|key| cache.lookup(&key, Rehash::IfTouched))
             .transpose()?
         {

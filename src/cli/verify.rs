@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Condition, Found, Record, Rehash};
+use distro_fetch::cache::{Condition, Found, Key, Record, Rehash};
 use distro_fetch::fetch::{Fetcher, Reach, Request};
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::args::Verify;
 use super::context::Context;
 use super::hints;
-use super::list::key;
 use super::output;
 use super::progress::Reporter;
 use super::select::{self, Missing};
@@ -119,7 +118,7 @@ fn pinned_at(context: &Context, fetcher: &Fetcher, folder: &std::path::Path) -> 
     let images = context.catalog.images.iter();
     let pins = images.flat_map(|image| image.pins.iter().map(move |pin| (image, pin)));
     let mut matching = pins.filter(|(image, pin)| {
-        key(image, pin).is_some_and(|key| fetcher.cache().folder_of(&key) == folder)
+        Key::pinned(&image.name, pin).is_some_and(|key| fetcher.cache().folder_of(&key) == folder)
     });
     let (image, pin) = matching.next()?;
     Request::pinned(&context.catalog, image, pin).ok()

@@ -28,7 +28,7 @@ impl Request {
     /// # Errors
     /// [`Kind::Format`] for a container image: its digest names a manifest and not a file.
     pub fn pinned(catalog: &Catalog, image: &Image, pin: &Pin) -> Result<Self> {
-        let Some(url) = pin.address.url() else {
+        let (Some(url), Some(key)) = (pin.address.url(), Key::pinned(&image.name, pin)) else {
             return Err(Error::new(
                 Kind::Format,
                 format!(
@@ -45,14 +45,7 @@ impl Request {
             }
         }
         Ok(Self {
-            key: Key::pinned(
-                &image.name,
-                pin.arch,
-                &pin.snapshot,
-                pin.sha256,
-                pin.size,
-                url,
-            ),
+            key,
             subject: format!("{} {} {}", image.name, pin.arch, pin.snapshot),
             url: url.clone(),
             alternates: pin.alternates.to_vec(),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use distro_fetch::cache::{Cache, Entry, Key, Lookup, Rehash, WriteLock};
+use distro_fetch::catalog::{Address, Pin};
 use distro_fetch::io::{Expect, VerifyingReader};
 use distro_fetch::{Arch, Digest};
 
@@ -14,14 +15,17 @@ use crate::harness::sha256;
 
 /// The key of a pin of these bytes, amd64.
 pub(crate) fn key(image: &str, snapshot: &str, bytes: &[u8]) -> Key {
-    Key::pinned(
-        &image.parse().unwrap(),
-        Arch::Amd64,
-        &snapshot.parse().unwrap(),
-        sha256(bytes),
-        Some(bytes.len() as u64),
-        &"https://upstream.example/rootfs.tar.xz".parse().unwrap(),
-    )
+    let url = "https://upstream.example/rootfs.tar.xz";
+    let pin = Pin {
+        arch: Arch::Amd64,
+        snapshot: snapshot.parse().unwrap(),
+        address: Address::Url(url.parse().unwrap()),
+        alternates: Vec::new().into(),
+        sha256: sha256(bytes),
+        size: Some(bytes.len() as u64),
+        bumped_at: None,
+    };
+    Key::pinned(&image.parse().unwrap(), &pin).unwrap()
 }
 
 /// The right to download. In one process with other tests, a child that has not become another
