@@ -35,6 +35,8 @@ pub(super) struct Attempt<'a> {
     /// Where bytes of unknown number end.
     pub(super) limit: u64,
     pub(super) tell: &'a (dyn Fn(What<'_>) -> Result<(), Error> + Sync),
+    /// Fails if so many more bytes will not fit.
+    pub(super) check_space: &'a (dyn Fn(u64) -> Result<(), Error> + Sync),
 }
 
 impl Attempt<'_> {
@@ -68,6 +70,10 @@ impl Attempt<'_> {
             .get(&self.source.url, range.as_ref())
             .map_err(no_response)?;
         let resumed = self.judge_headers(&response, kept, range.as_ref())?;
+        if let (None, Some(length)) = (size, response.length) {
+            // Nobody knew before.
+            (self.check_space)(length)?;
+        }
         if resumed == Resumed::No {
             partial.truncate(0)?;
             let validator = response.validator.clone().map(|value| Validator {

@@ -19,6 +19,7 @@ pub(super) struct Download<'a> {
     pub(super) options: &'a Options,
     pub(super) request: &'a Request,
     pub(super) tell: &'a (dyn Fn(What<'_>) -> Result<()> + Sync),
+    pub(super) check_space: &'a (dyn Fn(u64) -> Result<()> + Sync),
 }
 
 impl Download<'_> {
@@ -57,6 +58,7 @@ impl Download<'_> {
                 source,
                 limit: self.options.unknown_size_limit,
                 tell: self.tell,
+                check_space: self.check_space,
             };
             let verdict = match attempt.run(partial) {
                 Ok(verified) => return Ok(Ok(verified)),

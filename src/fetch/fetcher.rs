@@ -271,12 +271,15 @@ impl Work<'_> {
     fn download(&self, partial: &mut Partial) -> Result<(crate::io::Verified, String)> {
         let (options, request) = (&self.fetcher.options, self.request);
         let sources = request.sources(&options.mirrors, options.mirrors_only)?;
-        self.check_space(partial.length())?;
+        if let Some(size) = request.key.size {
+            self.check_space(size.saturating_sub(partial.length()))?;
+        }
         let download = Download {
             client: &self.fetcher.client,
             options,
             request,
             tell: self.tell,
+            check_space: &|need| self.check_space(need),
         };
         let outcome = download.run(&sources, partial);
         let (verified, source) = match outcome {
@@ -292,11 +295,7 @@ impl Work<'_> {
     }
 
     /// Fails before the first byte if it is clear that the last one will not fit.
-    fn check_space(&self, kept: u64) -> Result<()> {
-        let Some(size) = self.request.key.size else {
-            return Ok(());
-        };
-        let need = size.saturating_sub(kept);
+    fn check_space(&self, need: u64) -> Result<()> {
         match self.fetcher.cache.available_space() {
             Some(have) if have < need => Err(Error::new(
                 Kind::Local,
