@@ -39,7 +39,8 @@ struct EnsureOnly {
 
 impl EnsureOnly {
     fn parse(arguments: &[OsString]) -> Option<Self> {
-        let mut command = Self::command();
+        // On one level nothing has to be handed down.
+        let mut command = Self::command().mut_args(|argument| argument.global(false));
         let mut matches = command.try_get_matches_from_mut(arguments).ok()?;
         let verb = matches.index_of("verb")?;
         // An option of `ensure` stands behind it.
