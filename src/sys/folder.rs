@@ -45,14 +45,6 @@ pub fn available_space(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Whether an error means that we may read here but not write.
-pub fn is_read_only(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-    )
-}
-
 /// What is special about an error of a whole file system, in words for a message.
 pub fn mount_error(error: &io::Error) -> Option<&'static str> {
     match error.kind() {

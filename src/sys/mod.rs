@@ -13,8 +13,7 @@ mod regular;
 
 pub use self::clock::{jitter, now};
 pub use self::folder::{
-    available_space, check_private, clear_away, create_private, exists, is_read_only, mount_error,
-    names,
+    available_space, check_private, clear_away, create_private, exists, mount_error, names,
 };
 pub use self::lock::{FileLock, Locked};
 pub use self::place::{

@@ -494,12 +494,7 @@ fn an_interrupt_keeps_what_arrived_and_says_so() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let lab = Lab::new();
         let catalog = lab.catalog(&[("demo-1.0", &server.url("/20260101.tar"), &bytes)]);
-        let mut command = distro_fetch();
-        command
-            .arg("--cache-dir")
-            .arg(lab.cache())
-            .arg("--catalog")
-            .arg(&catalog);
+        let mut command = lab.command(&catalog);
         command
             .args(["--arch", "amd64", "ensure", "demo-1.0"])
             .stdout(Stdio::piped())

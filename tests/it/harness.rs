@@ -135,6 +135,14 @@ pub(crate) struct Said {
 
 #[cfg(feature = "cli")]
 impl Lab {
+    /// The program with this lab's cache and a catalog.
+    pub(crate) fn command(&self, catalog: &Path) -> std::process::Command {
+        let mut command = distro_fetch();
+        command.arg("--cache-dir").arg(self.cache());
+        command.arg("--catalog").arg(catalog);
+        command
+    }
+
     /// Runs the program with this lab's cache, without retries, and with the given arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         let mut command = distro_fetch();

@@ -38,12 +38,7 @@ impl Herd {
     }
 
     fn command(&self) -> Command {
-        let mut command = distro_fetch();
-        command
-            .arg("--cache-dir")
-            .arg(self.lab.cache())
-            .arg("--catalog")
-            .arg(&self.catalog);
+        let mut command = self.lab.command(&self.catalog);
         command.args(["--arch", "amd64", "--retries", "0", "--progress", "plain"]);
         command.args(["ensure", "alpine-3.21"]);
         command

@@ -11,7 +11,7 @@ use distro_fetch::event::Silent;
 use distro_fetch::fetch::{Fetcher, Options, Request};
 use distro_fetch::{Catalog, Kind, catalog};
 
-use crate::harness::{Lab, distro_fetch, noise};
+use crate::harness::{Lab, noise};
 
 /// Twelve images, each two the same bytes, fetched from files: as fast as it gets.
 fn images(lab: &Lab) -> (PathBuf, Vec<Vec<u8>>) {
@@ -114,12 +114,7 @@ fn processes_that_fetch_and_processes_that_prune_do_not_hurt_each_other() {
     let lab = Lab::new();
     let (catalog, _) = images(&lab);
     let run = |arguments: &[&str]| {
-        let mut command = distro_fetch();
-        command
-            .arg("--cache-dir")
-            .arg(lab.cache())
-            .arg("--catalog")
-            .arg(&catalog);
+        let mut command = lab.command(&catalog);
         command
             .args(["--arch", "amd64", "--retries", "0", "-q"])
             .args(arguments);

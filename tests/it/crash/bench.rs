@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use distro_fetch::cache::{Cache, Condition, PruneOptions, Rehash};
 
 use super::strace;
-use crate::harness::{Lab, distro_fetch, noise};
+use crate::harness::{Lab, noise};
 use crate::server::Server;
 
 pub(super) const SIZE: usize = 300_000;
@@ -34,12 +34,7 @@ impl Bench {
     }
 
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = distro_fetch();
-        command
-            .arg("--cache-dir")
-            .arg(self.lab.cache())
-            .arg("--catalog")
-            .arg(&self.catalog);
+        let mut command = self.lab.command(&self.catalog);
         command
             .args(["--arch", "amd64", "--retries", "0"])
             .args(arguments);
