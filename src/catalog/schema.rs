@@ -155,6 +155,28 @@ impl SourceType {
             Self::Fixed => &["origin"],
         }
     }
+
+    /// The fields that a source of this type may have.
+    ///
+    /// `signature` is the file beside `sums` with its detached signature (without it, a signed
+    /// document signs itself), `point` what a point release begins with, where `{point}` stands
+    /// in `directory`, and `alternate` another place of the same file, `ORIGIN:PATH`.
+    pub const fn optional_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Checksums => &["alternate", "point", "signature"],
+            Self::AlpineReleases => &["alternate"],
+            Self::Simplestreams | Self::Oci | Self::Fixed => &[],
+        }
+    }
+
+    /// Whether a field may be another one for an architecture that upstream keeps elsewhere:
+    /// `directory@ppc64el`.
+    const fn is_by_arch(self) -> bool {
+        matches!(
+            self,
+            Self::Simplestreams | Self::AlpineReleases | Self::Checksums
+        )
+    }
 }
 
 impl FromStr for SourceType {
@@ -212,9 +234,32 @@ pub struct Source {
     pub origin: Option<Cow<'static, str>>,
     /// What the refresher relies on.
     pub trust: Option<Trust>,
-    /// The other fields of this type, sorted by name. Only the refresher needs them: the table
-    /// that is compiled into the library leaves them out.
+    /// The other fields of this type, sorted by name; `FIELD@ARCH` stands for `FIELD` where
+    /// that architecture is looked for. Only the refresher needs them: the table that is
+    /// compiled into the library leaves them out.
     pub fields: Cow<'static, [(Cow<'static, str>, Cow<'static, str>)]>,
+}
+
+impl Source {
+    /// A field as it is for one architecture.
+    pub fn field(&self, name: &str, arch: Arch) -> Option<&str> {
+        let value = |wanted: &str| {
+            let mut fields = self.fields.iter();
+            fields.find_map(|(name, value)| (name == wanted).then_some(&**value))
+        };
+        value(&format!("{name}@{arch}")).or_else(|| value(name))
+    }
+
+    /// The origin of one architecture.
+    pub fn origin_of(&self, arch: Arch) -> Option<&str> {
+        self.field("origin", arch).or(self.origin.as_deref())
+    }
+
+    /// What the refresher relies on for one architecture: `https` where nothing is said.
+    pub fn trust_of(&self, arch: Arch) -> Trust {
+        let own = self.field("trust", arch).and_then(|it| it.parse().ok());
+        own.or(self.trust).unwrap_or(Trust::Https)
+    }
 }
 
 /// A named thing of the catalog.

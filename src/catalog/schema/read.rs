@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::node::{Member, Node};
 use super::{
     Address, Catalog, Fault, Image, Kind, Mirror, Origin, Pin, Retention, Rules, SCHEMA, Source,
-    SourceType,
+    SourceType, Trust,
 };
 use crate::base::{Arch, Digest, ImageName, Scheme, Snapshot, Url};
 
@@ -183,22 +183,52 @@ impl Reader {
         let mut rest = Vec::new();
         for name in kind.fields() {
             let value = fields.require(name)?;
-            let text = Cow::Owned(value.string()?.into_owned());
-            if *name != "origin" {
-                rest.push((Cow::Borrowed(*name), text));
-            } else if self.origins.contains_key(&*text) {
+            let text = self.source_field(name, value)?;
+            if *name == "origin" {
                 origin = Some(text);
             } else {
-                return Err(value.fault(format!("there is no origin {text:?}")));
+                rest.push((Cow::Borrowed(*name), text));
+            }
+        }
+        for name in kind.optional_fields() {
+            if let Some(value) = fields.take(name) {
+                rest.push((Cow::Borrowed(*name), self.source_field(name, value)?));
+            }
+        }
+        if kind.is_by_arch() {
+            for member in fields.take_by_arch() {
+                let (name, arch) = member.key.split_once('@').unwrap_or_default();
+                let known = kind.fields().contains(&name)
+                    || kind.optional_fields().contains(&name)
+                    || name == "trust";
+                if !known || canonical_arch(arch).is_none() {
+                    let message = format!("a source has no field {:?}", member.key);
+                    return Err(node.fault_at(member.at, message));
+                }
+                let text = self.source_field(name, member.value)?;
+                rest.push((Cow::Owned(member.key.to_string()), text));
             }
         }
         fields.end()?;
+        rest.sort();
         Ok(Source {
             kind,
             origin,
             trust,
             fields: rest.into(),
         })
+    }
+
+    /// The text of a field whose name, without an architecture, is `name`.
+    fn source_field(&self, name: &str, value: Node<'_>) -> Result<Cow<'static, str>, Fault> {
+        let text = value.string()?;
+        match name {
+            "origin" if !self.origins.contains_key(&*text) => {
+                Err(value.fault(format!("there is no origin {text:?}")))
+            }
+            "trust" => value.parse::<Trust>().map(|it| Cow::Borrowed(it.as_str())),
+            _ => Ok(Cow::Owned(text.into_owned())),
+        }
     }
 
     fn pin(
@@ -370,6 +400,15 @@ impl<'a> Fields<'a> {
     fn take(&mut self, name: &str) -> Option<Node<'a>> {
         let at = self.members.iter().position(|member| member.key == name)?;
         Some(self.members.swap_remove(at).value)
+    }
+
+    /// Takes every field whose name has an `@` in it.
+    fn take_by_arch(&mut self) -> Vec<Member<'a>> {
+        let (by_arch, rest) = std::mem::take(&mut self.members)
+            .into_iter()
+            .partition(|member| member.key.contains('@'));
+        self.members = rest;
+        by_arch
     }
 
     fn require(&mut self, name: &str) -> Result<Node<'a>, Fault> {
