@@ -20,6 +20,8 @@ pub mod io;
 #[cfg(feature = "fetch")]
 pub mod net;
 #[cfg(feature = "fetch")]
+pub mod oci;
+#[cfg(feature = "fetch")]
 #[doc(hidden)]
 pub mod sys;
 
