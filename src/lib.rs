@@ -21,6 +21,8 @@ pub mod io;
 pub mod net;
 pub mod simplestreams;
 #[cfg(feature = "fetch")]
+pub mod oci;
+#[cfg(feature = "fetch")]
 #[doc(hidden)]
 pub mod sys;
 

@@ -1,15 +1,13 @@
 //! One attempt at one source.
 
-use std::time::Duration;
-
-use super::verdict::{Verdict, bytes};
+use super::verdict::{Verdict, bytes, is_page};
 use super::{Request, Source};
 use crate::base::Scheme;
 use crate::cache::{Partial, Validator};
 use crate::error::{Error, Kind};
 use crate::event::What;
 use crate::io::{Expect, Fault, Verified, VerifyingReader};
-use crate::net::{Client, Failure, Range, Response, Retry};
+use crate::net::{Client, Failure, Range, Response};
 
 /// How an attempt ends without the bytes.
 pub(super) enum Stop {
@@ -101,21 +99,11 @@ impl Attempt<'_> {
                 let why = format!("HTTP 416 for bytes from {kept} on");
                 return Err(Stop::StartOver(Verdict::Broken { why, retry: false }));
             }
-            404 | 410 => return Err(Stop::Source(Verdict::Gone(response.status))),
-            429 | 503 => {
-                let pause = response.retry_after;
-                return Err(Stop::Source(Verdict::Busy {
-                    status: response.status,
-                    pause: pause.map(|after| after.pause(crate::sys::now(), RETRY_AFTER_CAP)),
-                }));
+            _ => {
+                Verdict::check_status(response).map_err(Stop::Source)?;
+                // A part that nobody asked for.
+                return Err(Stop::Source(Verdict::Refused(response.status)));
             }
-            500..=599 | 408 => {
-                return Err(Stop::Source(Verdict::Broken {
-                    why: format!("HTTP {}", response.status),
-                    retry: true,
-                }));
-            }
-            status => return Err(Stop::Source(Verdict::Refused(status))),
         };
         match resumed {
             Resumed::No => self.judge_whole(response).map_err(Stop::Source)?,
@@ -319,12 +307,8 @@ impl Notes {
         }
     }
 
-    /// No image is HTML: this is a login, a block page, or an error with status 200.
     fn is_page(&self) -> bool {
-        matches!(
-            self.content_type.as_deref(),
-            Some("text/html" | "application/xhtml+xml")
-        )
+        is_page(self.content_type.as_deref())
     }
 }
 
@@ -344,16 +328,8 @@ impl std::fmt::Display for Notes {
 }
 
 fn no_response(failure: Failure) -> Stop {
-    let retry = match failure.retry {
-        Retry::Sensible => true,
-        Retry::Pointless => false,
-        Retry::Ours => return Stop::Here(Error::new(Kind::Local, failure.text)),
-    };
-    Stop::Source(Verdict::Broken {
-        why: failure.text,
-        retry,
-    })
+    match Verdict::from(failure) {
+        Verdict::Ours(why) => Stop::Here(Error::new(Kind::Local, why)),
+        verdict => Stop::Source(verdict),
+    }
 }
-
-/// The longest that a server's Retry-After makes us wait.
-const RETRY_AFTER_CAP: Duration = Duration::from_secs(60);

@@ -1,9 +1,8 @@
 //! All attempts at all sources, until one has the bytes.
 
-use std::time::{Duration, Instant};
-
 use super::attempt::{Attempt, Stop};
 use super::fetcher::Options;
+use super::patience::{Patience, wait};
 use super::verdict::{Verdict, more_actionable};
 use super::{Request, Source};
 use crate::cache::Partial;
@@ -11,7 +10,6 @@ use crate::error::{self, Digests, Error, Kind, Result};
 use crate::event::What;
 use crate::io::Verified;
 use crate::net::Client;
-use crate::sys;
 
 /// A download in progress.
 pub(super) struct Download<'a> {
@@ -48,7 +46,7 @@ impl Download<'_> {
 
     /// Asks one source until it delivers or has had its chances.
     fn ask(&self, source: &Source, partial: &mut Partial) -> Result<Result<Verified, Verdict>> {
-        let mut failures = 0;
+        let mut patience = Patience::new(self.options.retries, self.options.backoff);
         let mut fresh_start = false;
         loop {
             let before = partial.length();
@@ -73,55 +71,26 @@ impl Download<'_> {
                 }
                 Err(Stop::Source(verdict)) => verdict,
             };
-            if !verdict.is_transient() {
-                return Ok(Err(verdict));
-            }
             // A source that brings us on keeps its chances: a long download over a bad line is
             // not over after three cuts.
             if partial.length() >= before.saturating_add(PROGRESS) {
-                failures = 0;
+                patience.restore();
             }
-            failures += 1;
-            if failures > self.options.retries {
+            let Some(pause) = patience.pause(&verdict) else {
                 return Ok(Err(verdict));
-            }
-            let pause = match verdict {
-                Verdict::Busy {
-                    pause: Some(pause), ..
-                } => pause,
-                _ => sys::jitter(self.backoff(failures)),
             };
             (self.tell)(What::Retry {
                 url: source.url.as_str(),
                 verdict: &verdict.to_string(),
                 pause,
             })?;
-            self.wait(pause, partial.length())?;
-        }
-    }
-
-    fn backoff(&self, failures: u32) -> Duration {
-        let doubled = self
-            .options
-            .backoff
-            .saturating_mul(1 << (failures - 1).min(16));
-        doubled.min(BACKOFF_CAP)
-    }
-
-    /// Sleeps in short steps, so that the observer can cancel.
-    fn wait(&self, pause: Duration, received: u64) -> Result<()> {
-        let start = Instant::now();
-        while let Some(left) = pause
-            .checked_sub(start.elapsed())
-            .filter(|left| !left.is_zero())
-        {
-            std::thread::sleep(left.min(STEP));
-            (self.tell)(What::Progress {
-                received,
-                total: self.request.key.size,
+            wait(pause, || {
+                (self.tell)(What::Progress {
+                    received: partial.length(),
+                    total: self.request.key.size,
+                })
             })?;
         }
-        Ok(())
     }
 
     fn no_source(&self, verdicts: &[(&Source, Verdict)]) -> Error {
@@ -164,9 +133,3 @@ impl Download<'_> {
 
 /// So many new bytes make up for earlier failures.
 const PROGRESS: u64 = 1 << 20;
-
-/// The longest pause of our own choice.
-const BACKOFF_CAP: Duration = Duration::from_secs(30);
-
-/// How soon a cancellation is noticed in a pause.
-const STEP: Duration = Duration::from_millis(100);

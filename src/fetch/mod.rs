@@ -12,11 +12,13 @@
 mod attempt;
 mod download;
 mod fetcher;
+mod patience;
 mod request;
 mod source;
 mod verdict;
 
 pub use self::fetcher::{Fetcher, Options, Outcome, Reach};
+pub use self::patience::{Patience, wait};
 pub use self::request::Request;
 pub use self::source::{MirrorSpec, Source};
-pub use self::verdict::Verdict;
+pub use self::verdict::{Verdict, bytes, is_page};

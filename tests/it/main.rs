@@ -21,6 +21,8 @@ mod cache;
 #[cfg(feature = "fetch")]
 mod http;
 #[cfg(feature = "fetch")]
+mod oci;
+#[cfg(feature = "fetch")]
 mod tls;
 
 #[cfg(feature = "cli")]

@@ -1,0 +1,19 @@
+//! What a registry says about a container image: manifests, and lists of them by platform.
+//!
+//! A [`Registry`] speaks the read side of the OCI distribution specification, as anybody may: it
+//! fetches a manifest by tag or digest, and asks for an anonymous token where it is told to. What
+//! comes is judged before it is believed: its size has a limit, and its digest is always made anew
+//! from the bytes. An [`Index`] is what a list of platforms says, with every value a type.
+//!
+//! A tag says what is there today; only a digest is a pin.
+
+mod challenge;
+mod index;
+mod name;
+mod platform;
+mod registry;
+
+pub use self::index::{Descriptor, Index, is_index};
+pub use self::name::{Reference, Repository};
+pub use self::platform::Platform;
+pub use self::registry::{Manifest, Registry};
