@@ -19,9 +19,10 @@ pub mod fetch;
 pub mod io;
 #[cfg(feature = "fetch")]
 pub mod net;
-pub mod simplestreams;
 #[cfg(feature = "fetch")]
 pub mod oci;
+#[cfg(feature = "simplestreams")]
+pub mod simplestreams;
 #[cfg(feature = "fetch")]
 #[doc(hidden)]
 pub mod sys;

@@ -11,7 +11,7 @@ use distro_fetch::base::{Date, Timestamp};
 use distro_fetch::cache::{Cache, Rehash};
 use distro_fetch::catalog::Rules;
 use distro_fetch::fetch::{Fetcher, MirrorSpec, Options, Reach};
-use distro_fetch::net::{self, NoProxy, Proxies};
+use distro_fetch::net::{self, Proxies};
 use distro_fetch::{Arch, Catalog, Error, Kind, sys};
 
 use super::args::Global;
@@ -173,12 +173,7 @@ impl Context {
                 inactivity: time,
             };
         }
-        let all = variable("all_proxy");
-        config.proxies = Proxies {
-            http: variable("http_proxy").or(all.clone()),
-            https: variable("https_proxy").or(all),
-            except: NoProxy::parse(&variable("no_proxy").unwrap_or_default()),
-        };
+        config.proxies = Proxies::of_variables(|name| env::var(name).ok());
         config.ca = match &self.global.ca_cert {
             Some(path) => Some(path.clone()),
             None => env::var_os("SSL_CERT_FILE")
@@ -187,14 +182,6 @@ impl Context {
         };
         Ok(config)
     }
-}
-
-/// A variable in lower case, or else in upper case.
-fn variable(name: &str) -> Option<String> {
-    env::var(name)
-        .or_else(|_| env::var(name.to_ascii_uppercase()))
-        .ok()
-        .filter(|value| !value.is_empty())
 }
 
 /// As the XDG base directory specification has it: a relative `XDG_CACHE_HOME` is ignored.

@@ -19,6 +19,22 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    /// What the usual variables say: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in
+    /// lower case or else in upper case. `variable` looks one up.
+    pub fn of_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let either = |name: &str| {
+            variable(name)
+                .or_else(|| variable(&name.to_ascii_uppercase()))
+                .filter(|value| !value.is_empty())
+        };
+        let all = either("all_proxy");
+        Self {
+            http: either("http_proxy").or(all.clone()),
+            https: either("https_proxy").or(all),
+            except: NoProxy::parse(&either("no_proxy").unwrap_or_default()),
+        }
+    }
+
     /// The proxy for an address.
     pub fn of(&self, url: &Url) -> Option<&str> {
         let proxy = match url.scheme() {

@@ -1,54 +1,40 @@
-//! `cargo refresh`: keeps `catalog.json` judged and canonical.
+//! `cargo refresh`: the only writer of the pins in `catalog.json`.
 //!
-//! The schema is the library's own (`src/catalog/schema.rs`): what this program accepts, `build.rs`
+//! The schema is the library's own (`src/catalog/schema.rs`): what this program writes, `build.rs`
 //! accepts. An unchanged world gives an unchanged file.
 
-use std::fs;
+mod arguments;
+mod file;
+
+use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
-use clap::Parser;
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Parser as _;
 use distro_fetch::Catalog;
-use distro_fetch::catalog::Rules;
+use distro_fetch::base::Timestamp;
+use distro_fetch::catalog::{Rules, SourceType};
+use distro_fetch::net::{Client, Config, Proxies};
+use refresh::keys::Keys;
+use refresh::report::Report;
+use refresh::rules::Older;
+use refresh::run::{Settings, run};
+use refresh::summary::{self, Outcome};
+use refresh::upstream::Network;
 
-/// Keeps catalog.json judged and in canonical form.
-#[derive(Debug, Parser)]
-#[command(name = "refresh", bin_name = "cargo refresh", version)]
-struct Arguments {
-    /// The catalog to work on.
-    #[arg(long, value_name = "FILE", default_value = "catalog.json")]
-    catalog: PathBuf,
-    /// Write nothing; exit 10 if the file would change.
-    #[arg(long, conflicts_with = "dry_run")]
-    check: bool,
-    /// Write nothing; print what would change.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-/// What becomes of the new text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Write,
-    Check,
-    DryRun,
-}
+use crate::arguments::Arguments;
+use crate::file::Mode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mode = match (arguments.check, arguments.dry_run) {
-        (true, _) => Mode::Check,
-        (_, true) => Mode::DryRun,
-        _ => Mode::Write,
-    };
     let mut report = Vec::new();
-    let outcome = refresh(&arguments.catalog, mode, &mut report);
+    let outcome = refresh(&arguments, &mut report);
     // A reader that has gone away is no reason to fail.
     let _ = std::io::stdout().write_all(&report);
     match outcome {
-        Ok(changed) => ExitCode::from(if changed { CHANGED } else { 0 }),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
@@ -56,141 +42,167 @@ fn main() -> ExitCode {
     }
 }
 
-/// Brings the file into canonical form, as far as `mode` goes; whether that is a change.
-fn refresh(path: &Path, mode: Mode, report: &mut Vec<u8>) -> Result<bool> {
-    let name = path.display();
-    let old = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let catalog =
-        Catalog::parse(&old, Rules::Embedded).map_err(|fault| anyhow!("{name}:{fault}"))?;
-    let new = catalog.to_json();
-    if new == old {
-        return Ok(false);
+/// Does what the arguments say; the exit code.
+fn refresh(arguments: &Arguments, out: &mut Vec<u8>) -> Result<u8> {
+    let mode = match (arguments.check, arguments.dry_run) {
+        (true, _) => Mode::Check,
+        (_, true) => Mode::DryRun,
+        _ => Mode::Write,
+    };
+    let rules = if arguments.private {
+        Rules::Overlay
+    } else {
+        Rules::Embedded
+    };
+    let path = &arguments.catalog;
+    let (old, catalog) = file::read(path, rules)?;
+    if arguments.offline {
+        let changed = file::write(path, &old, &catalog.to_json(), mode, out)?;
+        return Ok(if changed { CHANGED } else { 0 });
     }
-    match mode {
-        Mode::Write => {
-            replace(path, &new)?;
-            writeln!(report, "{name}: written in canonical form")?;
-        }
-        Mode::Check => writeln!(report, "{name}: not in canonical form")?,
-        Mode::DryRun => report.extend(difference(&old, &new).bytes()),
+    let report = follow(arguments, &catalog)?;
+    let failed = !report.failures.is_empty();
+    let refused = failed && !arguments.keep_going;
+    write_texts(arguments, &report, refused)?;
+    for failure in &report.failures {
+        let (image, arch) = (&failure.image, failure.arch);
+        writeln!(
+            out,
+            "{image} {arch}: {}",
+            one_line(&failure.trouble.to_string())
+        )?;
     }
-    Ok(true)
+    if refused {
+        bail!(
+            "{} of the pins cannot be resolved: nothing is written (--keep-going moves the rest)",
+            report.failures.len()
+        );
+    }
+    // What is written is read once more, by the same judge as in the build.
+    let new = report.catalog.to_json();
+    Catalog::parse(&new, rules)
+        .map_err(|fault| anyhow!("the new catalog would be refused, at {fault}"))?;
+    let changed = file::write(path, &old, &new, mode, out)?;
+    writeln!(out, "{}", report.subject())?;
+    Ok(match (failed || !report.frozen.is_empty(), changed) {
+        (true, _) => PARTIAL,
+        (false, true) => CHANGED,
+        (false, false) => 0,
+    })
 }
 
-/// The old file, or the whole new one: never a part of it.
-#[allow(clippy::disallowed_methods)] // a fence of the library, whose own rename is behind `fetch`
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+fn follow(arguments: &Arguments, catalog: &Catalog) -> Result<Report> {
+    let keys = Keys::load(&arguments.keys)?;
+    let mut asked = BTreeSet::new();
+    let config = Config {
+        proxies: Proxies::of_variables(variable),
+        ca: arguments
+            .ca_cert
+            .clone()
+            .or_else(|| variable("SSL_CERT_FILE").map(Into::into)),
+        ..Config::default()
+    };
+    let mut network = Network::new(Client::new(config), arguments.retries);
+    for (name, url) in &arguments.origin {
+        asked.insert(redirect(catalog, &mut network, name, url)?);
+    }
+    let settings = Settings {
+        only: arguments.only.clone(),
+        asked: (!asked.is_empty()).then_some(asked),
+        older: if arguments.allow_older {
+            Older::Allowed
+        } else {
+            Older::Refused
+        },
+        max_age: arguments.max_age,
+        interval: arguments.interval,
+        deep: arguments.deep,
+        cross_check: arguments.cross_check,
+        now: now()?,
+        jobs: arguments.jobs,
+    };
+    run(catalog, &network, &keys, &settings).map_err(|why| anyhow!(why))
 }
 
-/// The lines between the common beginning and the common end of two texts, as `diff` marks them.
-fn difference(old: &str, new: &str) -> String {
-    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-    let same = |(a, b): &(&&str, &&str)| a == b;
-    let head = old.iter().zip(&new).take_while(same).count();
-    let (old, new) = (&old[head..], &new[head..]);
-    let tail = old.iter().rev().zip(new.iter().rev());
-    let tail = tail.take_while(same).count();
-    let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
-    let mut text = format!(
-        "@@ -{},{} +{},{} @@\n",
-        head + 1,
-        old.len(),
-        head + 1,
-        new.len()
-    );
-    for (mark, lines) in [('-', old), ('+', new)] {
-        for line in lines {
-            text.push(mark);
-            text.push_str(line);
-            text.push('\n');
+/// Makes the network ask somebody else for an origin, one of its mirrors, or a registry. Gives
+/// back who may be asked by that.
+fn redirect(
+    catalog: &Catalog,
+    network: &mut Network,
+    name: &str,
+    there: &distro_fetch::Url,
+) -> Result<String> {
+    let (origin, mirror) = name.split_once('/').unwrap_or((name, ""));
+    if let Some(found) = catalog.origins.iter().find(|it| it.name == origin) {
+        let official = if mirror.is_empty() {
+            &found.url
+        } else {
+            let mirrors = found.mirrors.iter();
+            let found = mirrors.into_iter().find(|it| it.name == mirror);
+            &found
+                .with_context(|| format!("the origin {origin} has no mirror {mirror:?}"))?
+                .url
+        };
+        network.ask_instead(official.clone(), there.clone());
+        return Ok(origin.to_owned());
+    }
+    let is_registry = catalog.images.iter().any(|image| {
+        image.source.as_ref().is_some_and(|source| {
+            let repository = source.fields.iter().find(|(name, _)| name == "repository");
+            source.kind == SourceType::Oci
+                && repository.is_some_and(|(_, value)| value.split('/').next() == Some(name))
+        })
+    });
+    if !is_registry {
+        bail!("--origin {name}: neither an origin of the catalog nor a registry in it");
+    }
+    network.ask_registry(name.to_owned(), there.authority().to_owned());
+    Ok(name.to_owned())
+}
+
+fn write_texts(arguments: &Arguments, report: &Report, refused: bool) -> Result<()> {
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    if let Some(path) = &arguments.summary {
+        let outcome = if refused {
+            Outcome::Refused
+        } else {
+            Outcome::Accepted
+        };
+        write(path, &summary::render(report, outcome)?)?;
+    }
+    match &arguments.subject {
+        Some(path) => write(path, &format!("{}\n", report.subject())),
+        None => Ok(()),
+    }
+}
+
+/// Upstream's words on a terminal: without what a terminal obeys.
+fn one_line(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.collect()
+}
+
+/// The time of the run: the clock's, unless `SOURCE_DATE_EPOCH` makes it reproducible.
+fn now() -> Result<Timestamp> {
+    match variable("SOURCE_DATE_EPOCH") {
+        None => Ok(distro_fetch::sys::now()),
+        Some(text) => {
+            let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
+            seconds
+                .map(Timestamp)
+                .with_context(|| format!("SOURCE_DATE_EPOCH={text}: whole seconds are expected"))
         }
     }
-    text
+}
+
+#[allow(clippy::disallowed_methods)] // this is the command line
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The exit code for "the file was changed, or would be".
 const CHANGED: u8 = 10;
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)] // a panic is a failed test
-mod tests {
-    use super::*;
-
-    const SCRAMBLED: &str = r#"{ "schema": 1, "origins": {}, "images": {} }"#;
-    const CANONICAL: &str = "{\n  \"images\": {},\n  \"origins\": {},\n  \"schema\": 1\n}\n";
-
-    /// Writes `text` into a file, refreshes it, and gives back what was said and what is there.
-    fn run(name: &str, text: &str, mode: Mode) -> (Result<bool>, String, String) {
-        let folder = std::env::temp_dir().join(format!("df-refresh-{}-{name}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("catalog.json");
-        fs::write(&path, text).unwrap();
-        let mut report = Vec::new();
-        let outcome = refresh(&path, mode, &mut report);
-        let left = fs::read_to_string(&path).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing beside");
-        fs::remove_dir_all(&folder).unwrap();
-        (outcome, String::from_utf8(report).unwrap(), left)
-    }
-
-    #[test]
-    fn only_write_writes() {
-        for (mode, left) in [
-            (Mode::Write, CANONICAL),
-            (Mode::Check, SCRAMBLED),
-            (Mode::DryRun, SCRAMBLED),
-        ] {
-            let (outcome, report, now) = run(&format!("{mode:?}"), SCRAMBLED, mode);
-            assert!(outcome.unwrap(), "{mode:?}: a change");
-            assert!(!report.is_empty(), "{mode:?}");
-            assert_eq!(now, left, "{mode:?}");
-        }
-    }
-
-    #[test]
-    fn an_unchanged_world_gives_an_unchanged_file() {
-        for mode in [Mode::Write, Mode::Check, Mode::DryRun] {
-            let (outcome, report, now) = run(&format!("same-{mode:?}"), CANONICAL, mode);
-            assert!(!outcome.unwrap());
-            assert_eq!((report.as_str(), now.as_str()), ("", CANONICAL));
-        }
-    }
-
-    #[test]
-    fn a_dry_run_shows_what_would_change() {
-        let swapped = CANONICAL
-            .replace("  \"images\": {},\n", "")
-            .replace("  \"schema\": 1\n", "  \"schema\": 1,\n  \"images\": {}\n");
-        let (_, report, _) = run("diff", &swapped, Mode::DryRun);
-        assert_eq!(
-            report,
-            "@@ -2,3 +2,3 @@\n-  \"origins\": {},\n-  \"schema\": 1,\n-  \"images\": {}\n\
-             +  \"images\": {},\n+  \"origins\": {},\n+  \"schema\": 1\n"
-        );
-    }
-
-    #[test]
-    fn a_refusal_names_file_line_and_column() {
-        let bad = SCRAMBLED.replace("\"images\"", "\n \"schema\": 1, \"images\"");
-        let (outcome, _, now) = run("bad", &bad, Mode::Write);
-        let error = outcome.unwrap_err().to_string();
-        assert!(
-            error.ends_with("catalog.json:2:2: duplicate key \"schema\""),
-            "{error}"
-        );
-        assert_eq!(now, bad, "what is refused is not touched");
-        let missing = refresh(
-            Path::new("/nonexistent/c.json"),
-            Mode::Check,
-            &mut Vec::new(),
-        );
-        let error = missing.unwrap_err().to_string();
-        assert_eq!(error, "cannot read /nonexistent/c.json");
-    }
-}
+/// The exit code for "something failed, and the rest was done".
+const PARTIAL: u8 = 11;

@@ -1,0 +1,193 @@
+//! The summary of a run: the body of a pull request, as Markdown.
+
+use std::fmt;
+
+use askama::Template;
+use distro_fetch::base::HumanBytes;
+use distro_fetch::catalog::{Pin, Trust};
+
+use crate::report::{Changed, Failed, Report};
+
+/// Whether the new pins were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// They were, or would be.
+    Accepted,
+    /// Nothing is: something failed, and it was not said to keep going.
+    Refused,
+}
+
+/// The Markdown text.
+///
+/// # Errors
+/// None that a template without fallible parts can have.
+pub fn render(report: &Report, outcome: Outcome) -> Result<String, askama::Error> {
+    let lost = report.failures.iter().filter(|it| it.is_lost()).collect();
+    let alarms = report.failures.iter().filter(|it| !it.is_lost()).collect();
+    let looked_at = report.changes.iter().filter(|it| {
+        // What a reviewer should not wave through.
+        it.other_place || it.other_size
+    });
+    let mut text = Summary {
+        report,
+        refused: outcome == Outcome::Refused,
+        lost,
+        alarms,
+        odd: looked_at.collect(),
+    }
+    .render()?;
+    // One newline at the end, and no run of empty lines, whatever sections there are.
+    while text.contains("\n\n\n") {
+        text = text.replace("\n\n\n", "\n\n");
+    }
+    Ok(format!("{}\n", text.trim_end()))
+}
+
+#[derive(Template)]
+#[template(path = "summary.md", escape = "none")]
+struct Summary<'a> {
+    report: &'a Report,
+    refused: bool,
+    lost: Vec<&'a Failed>,
+    alarms: Vec<&'a Failed>,
+    odd: Vec<&'a Changed>,
+}
+
+impl Changed {
+    fn old_snapshot(&self) -> String {
+        let old = self.old.as_ref();
+        old.map_or_else(|| "–".to_owned(), |it| code(&it.snapshot))
+    }
+
+    fn new_snapshot(&self) -> String {
+        code(&self.new.snapshot)
+    }
+
+    fn size_change(&self) -> String {
+        let new = self.new.size;
+        let Some(new) = new else {
+            return "unknown".to_owned();
+        };
+        match self.old.as_ref().and_then(|it| it.size) {
+            None => HumanBytes(new).to_string(),
+            Some(old) if old == new => format!("{}, the same", HumanBytes(new)),
+            Some(old) => {
+                let sign = if new > old { '+' } else { '−' };
+                let percent = percent(old, new);
+                format!("{}, {sign}{percent}", HumanBytes(new))
+            }
+        }
+    }
+
+    fn trusted_by(&self) -> String {
+        match (&self.trust, &self.signer) {
+            (Trust::Signature, Some(signer)) => format!("signature: {}", plain(signer)),
+            (trust, _) => trust.as_str().to_owned(),
+        }
+    }
+
+    fn old_address(&self) -> String {
+        let old = self.old.as_ref();
+        old.map_or_else(String::new, |it| code(&it.address))
+    }
+
+    fn new_address(&self) -> String {
+        code(&self.new.address)
+    }
+
+    fn short_hash(&self) -> String {
+        let short = |pin: &Pin| format!("`{}`", pin.sha256.short());
+        match &self.old {
+            Some(old) if old.sha256 != self.new.sha256 => {
+                format!("{} → {}", short(old), short(&self.new))
+            }
+            _ => short(&self.new),
+        }
+    }
+}
+
+impl Failed {
+    fn kept_snapshot(&self) -> String {
+        let kept = self.kept.as_ref();
+        kept.map_or_else(|| "–".to_owned(), code)
+    }
+
+    fn why(&self) -> String {
+        let kind = self.trouble.kind.as_str();
+        format!("**{kind}**: {}", plain(&self.trouble.message))
+    }
+}
+
+/// The change in tenths of a per cent, without floating point.
+fn percent(old: u64, new: u64) -> String {
+    let tenths = u128::from(old.abs_diff(new)) * 1000 / u128::from(old.max(1));
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// Types with an alphabet of their own, in which no backtick occurs.
+fn code(it: &impl fmt::Display) -> String {
+    format!("`{it}`")
+}
+
+/// Text that may be upstream's, as text: nothing of it is Markdown, HTML, a terminal's or a
+/// mention of somebody (test 110 of the threat model).
+pub fn plain(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars().take(MAX_QUOTED) {
+        match c {
+            '\n' | '\r' | '\t' => escaped.push(' '),
+            c if c.is_control() || is_invisible(c) => escaped.push('\u{fffd}'),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            // `@` and `#` would call people and issues; a bare address would become a link.
+            '@' => escaped.push_str("&#64;"),
+            '#' => escaped.push_str("&#35;"),
+            ':' => escaped.push_str("&#58;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    if text.chars().nth(MAX_QUOTED).is_some() {
+        escaped.push('…');
+    }
+    escaped
+}
+
+/// Characters that change how others are read: directions, joiners, tags.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0x00ad | 0x061c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
+            | 0xfe00..=0xfe0f | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe0fff
+    )
+}
+
+/// Characters of one message.
+const MAX_QUOTED: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_upstream_says_is_text() {
+        for (text, expect) in [
+            ("plain words, 3.21", "plain words, 3.21"),
+            ("a|b", "a\\|b"),
+            ("[x](https://evil)", "\\[x\\]\\(https&#58;//evil\\)"),
+            ("<img src=x>", "&lt;img src=x&gt;"),
+            ("@everyone #1", "&#64;everyone &#35;1"),
+            ("\u{1b}[31mred", "\u{fffd}\\[31mred"),
+            ("a\u{202e}b", "a\u{fffd}b"),
+            ("two\nlines", "two lines"),
+            ("`code`", "\\`code\\`"),
+        ] {
+            assert_eq!(plain(text), expect);
+        }
+        assert_eq!(plain(&"x".repeat(1000)).chars().count(), MAX_QUOTED + 1);
+    }
+}
