@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod io;
 #[cfg(feature = "fetch")]
 pub mod net;
+pub mod simplestreams;
 #[cfg(feature = "fetch")]
 #[doc(hidden)]
 pub mod sys;

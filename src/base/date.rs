@@ -36,6 +36,27 @@ impl Date {
     pub const fn parts(self) -> (u16, u8, u8) {
         (self.year, self.month, self.day)
     }
+
+    /// So many days later; `None` past the year 9999.
+    pub fn plus_days(self, days: u64) -> Option<Self> {
+        let (year, month, day) = (self.year.into(), self.month.into(), self.day.into());
+        let days = i64::try_from(days).ok()?;
+        Self::of_days(days_from_civil(year, month, day).checked_add(days)?)
+    }
+
+    /// The day that begins so many days after 1970-01-01.
+    fn of_days(days: i64) -> Option<Self> {
+        // Far outside of what a date can say, the arithmetic would overflow.
+        if !(0..=MAX_DAYS).contains(&days) {
+            return None;
+        }
+        let (year, month, day) = civil_from_days(days);
+        Some(Self {
+            year: u16::try_from(year).ok()?,
+            month: u8::try_from(month).ok()?,
+            day: u8::try_from(day).ok()?,
+        })
+    }
 }
 
 impl fmt::Display for Date {
@@ -76,6 +97,13 @@ impl FromStr for Date {
 /// Seconds since 1970-01-01T00:00:00Z, printed as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The day, in UTC; `None` before 1970 and past the year 9999.
+    pub fn date(self) -> Option<Date> {
+        Date::of_days(self.0.div_euclid(DAY))
+    }
+}
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,6 +199,9 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 const DAY: i64 = 86_400;
 
+/// 9999-12-31.
+const MAX_DAYS: i64 = 2_932_896;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +224,28 @@ mod tests {
         ] {
             assert!(bad.parse::<Date>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn days_are_counted() {
+        let date = |text: &str| text.parse::<Date>().unwrap();
+        for (from, days, expect) in [
+            ("2026-01-28", 0, Some("2026-01-28")),
+            ("2024-02-28", 2, Some("2024-03-01")),
+            ("2025-12-31", 1, Some("2026-01-01")),
+            ("9999-12-30", 1, Some("9999-12-31")),
+            ("9999-12-31", 1, None),
+            ("2026-01-28", u64::MAX, None),
+        ] {
+            assert_eq!(
+                date(from).plus_days(days),
+                expect.map(date),
+                "{from} {days}"
+            );
+        }
+        assert_eq!(Timestamp(784_111_777).date(), Some(date("1994-11-06")));
+        assert_eq!(Timestamp(-1).date(), None);
+        assert_eq!(Timestamp(i64::MAX).date(), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use super::date::Date;
 use super::name::safe_file_name;
 use crate::error::{Error, Kind};
 
@@ -34,6 +35,21 @@ impl Snapshot {
     pub fn is_named_by(&self, url: &str) -> bool {
         let plain = |text: &str| text.replace("%3A", ":").replace("%3a", ":");
         plain(url).contains(&plain(&self.0))
+    }
+
+    /// The first day that stands in the serial, as `20260128`, `2026.01.28` or `2026-01-28`; a
+    /// time may follow the eight digits. Days before 2010 are numbers that look like one.
+    pub fn date(&self) -> Option<Date> {
+        let text = self.0.as_bytes();
+        let mut at = 0;
+        while at < text.len() {
+            let run = digits(&text[at..]);
+            if let Some(date) = date_at(&self.0[at..], run) {
+                return Some(date);
+            }
+            at += run.max(1);
+        }
+        None
     }
 }
 
@@ -99,6 +115,37 @@ fn take_number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     &number[zeros..]
 }
 
+/// The day that a text starts with, of which the first `run` bytes are digits.
+fn date_at(text: &str, run: usize) -> Option<Date> {
+    let parts = match run {
+        // YYYYMMDD, and with hours, minutes, seconds. Other numbers of that length are none.
+        8 | 10 | 12 | 14 => [&text[..4], &text[4..6], &text[6..8]],
+        4 => {
+            let rest = text.as_bytes();
+            let separator = *rest.get(4)?;
+            let shape = matches!(separator, b'.' | b'-')
+                && digits(&rest[5..]) == 2
+                && rest.get(7) == Some(&separator)
+                && digits(&rest[8..]) == 2;
+            if !shape {
+                return None;
+            }
+            [&text[..4], &text[5..7], &text[8..10]]
+        }
+        _ => return None,
+    };
+    let date: Date = parts.join("-").parse().ok()?;
+    PLAUSIBLE_YEARS.contains(&date.parts().0).then_some(date)
+}
+
+/// How many digits a text starts with.
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+/// In which years images are published.
+const PLAUSIBLE_YEARS: std::ops::RangeInclusive<u16> = 2010..=2099;
+
 /// Long enough for every upstream, short enough for a directory name with a digest behind it.
 const MAX_LENGTH: usize = 64;
 
@@ -137,6 +184,39 @@ mod tests {
             );
             assert_eq!(natural_order(newer, older), Ordering::Greater);
             assert_eq!(natural_order(newer, newer), Ordering::Equal);
+        }
+    }
+
+    #[test]
+    fn many_serials_have_a_day_in_them() {
+        for (text, expect) in [
+            ("20260128_13:00", Some("2026-01-28")),
+            ("release-20260720", Some("2026-07-20")),
+            ("20260712-2537", Some("2026-07-12")),
+            ("v20260801.174141", Some("2026-08-01")),
+            ("2026.08.01.174141", Some("2026-08-01")),
+            ("2026-08-01", Some("2026-08-01")),
+            ("20251228T163057Z", Some("2025-12-28")),
+            ("20260128130000", Some("2026-01-28")),
+            ("44-20260604.0", Some("2026-06-04")),
+            ("12345678-20260604", Some("2026-06-04")),
+            ("3.21.3", None),
+            ("44-1.7", None),
+            ("b291", None),
+            ("2026.3", None),
+            ("2026.08.011", None),
+            ("2026.08-01", None),
+            ("12026.08.01", None),
+            ("20260230", None),
+            ("20091231", None),
+            ("120260128", None),
+        ] {
+            let date = text.parse::<Snapshot>().unwrap().date();
+            assert_eq!(
+                date.map(|date| date.to_string()).as_deref(),
+                expect,
+                "{text}"
+            );
         }
     }
 

@@ -19,11 +19,13 @@
 //! ```
 
 mod glob;
+mod outlook;
 mod query;
 pub mod schema;
 mod table;
 
 pub use self::glob::matches_glob;
+pub use self::outlook::Outlook;
 pub use self::query::{Reference, pinned, pinned_image};
 pub use self::schema::{
     Address, Catalog, Fault, Image, Kind, Mirror, Origin, Pin, Retention, Rules, Source,

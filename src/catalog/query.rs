@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::schema::{Catalog, Image, Mirror, Origin, Pin};
 use super::table;
-use crate::base::{Arch, Snapshot};
+use crate::base::{Arch, Snapshot, Url};
 use crate::error::{Error, Kind, Result};
 
 impl Catalog {
@@ -92,12 +92,16 @@ impl Catalog {
             .iter()
             .filter(|origin| declared == Some(&origin.name))
             .find(holds)
-            .or_else(|| {
-                self.origins
-                    .iter()
-                    .filter(holds)
-                    .max_by_key(|it| it.url.as_str().len())
-            })
+            .or_else(|| self.origin_at(url))
+    }
+
+    /// The origin whose files lie where a URL does; the nearest, if there are several.
+    pub fn origin_at(&self, url: &Url) -> Option<&Origin> {
+        let holding = self
+            .origins
+            .iter()
+            .filter(|origin| url.below(&origin.url).is_some());
+        holding.max_by_key(|origin| origin.url.as_str().len())
     }
 
     /// Every mirror of this preset name, with the origin that it mirrors.

@@ -7,11 +7,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use distro_fetch::base::{Date, Timestamp};
 use distro_fetch::cache::{Cache, Rehash};
 use distro_fetch::catalog::Rules;
 use distro_fetch::fetch::{Fetcher, MirrorSpec, Options, Reach};
 use distro_fetch::net::{self, NoProxy, Proxies};
-use distro_fetch::{Arch, Catalog, Error, Kind};
+use distro_fetch::{Arch, Catalog, Error, Kind, sys};
 
 use super::args::Global;
 use super::hints::Usage;
@@ -118,6 +119,31 @@ impl Context {
             mirrors.push(mirror);
         }
         Ok(mirrors)
+    }
+
+    /// The day by which the age of a pin is judged: `SOURCE_DATE_EPOCH`, or else the clock's.
+    ///
+    /// <https://reproducible-builds.org/specs/source-date-epoch/>: seconds since 1970, and an error
+    /// if it is anything else.
+    pub(crate) fn today() -> Result<Date> {
+        let told = env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty());
+        let now = match &told {
+            None => Some(sys::now()),
+            Some(text) => text
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .map(Timestamp),
+        };
+        now.and_then(Timestamp::date).ok_or_else(|| {
+            let message = match told {
+                Some(text) => format!(
+                    "SOURCE_DATE_EPOCH={}: not seconds since 1970",
+                    text.display()
+                ),
+                None => "the clock of this machine is wrong".to_owned(),
+            };
+            Usage(message).into()
+        })
     }
 
     fn unknown_preset(&self, name: &str) -> String {

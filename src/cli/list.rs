@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use distro_fetch::Url;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Pin};
+use distro_fetch::catalog::{Image, Outlook, Pin};
 use serde_json::json;
 
 use super::args::List;
@@ -16,6 +17,7 @@ use super::select;
 pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
     let arches = context.arches()?;
     let cache = context.cache()?;
+    let today = Context::today()?;
     let mut rows = Vec::new();
     for image in select::images(context, &arguments.globs)? {
         for pin in &*image.pins {
@@ -24,36 +26,79 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
             {
                 continue;
             }
-            rows.push((image, pin, is_cached(&cache, image, pin)));
+            rows.push(Row {
+                image,
+                pin,
+                cached: is_cached(&cache, image, pin),
+                outlook: context.catalog.outlook(image, pin, today),
+                kept_at: context.catalog.alternates_that_keep(pin, today).collect(),
+            });
         }
     }
     if context.global.json {
-        output::json(
-            &rows
-                .iter()
-                .map(|(image, pin, cached)| document(image, pin, *cached))
-                .collect(),
-        )?;
+        output::json(&rows.iter().map(Row::document).collect())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = vec![
-        ["IMAGE", "KIND", "ARCH", "SNAPSHOT", "SIZE", "CACHED"]
+        ["IMAGE", "KIND", "ARCH", "SNAPSHOT", "SIZE", "CACHED", ""]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for (image, pin, cached) in rows {
-        lines.push(vec![
+    lines.extend(rows.iter().map(Row::cells));
+    output::result(&output::table(&lines))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One pin, and what is to be said about it.
+struct Row<'a> {
+    image: &'a Image,
+    pin: &'a Pin,
+    cached: bool,
+    outlook: Outlook,
+    kept_at: Vec<&'a Url>,
+}
+
+impl Row<'_> {
+    fn cells(&self) -> Vec<String> {
+        let Self { image, pin, .. } = self;
+        // Only what may surprise is said: most pins are where they were.
+        let outlook = match (self.outlook, self.kept_at.first()) {
+            (Outlook::ProbablyGone { .. }, Some(url)) => {
+                format!("probably gone upstream, kept at {}", url.host())
+            }
+            (Outlook::ProbablyGone { .. }, None) => "probably gone upstream".to_owned(),
+            _ => String::new(),
+        };
+        vec![
             image.name.to_string(),
             image.kind.to_string(),
             pin.arch.to_string(),
             pin.snapshot.to_string(),
             pin.size
                 .map_or_else(|| "-".to_owned(), |size| HumanBytes(size).to_string()),
-            if cached { "yes" } else { "" }.to_owned(),
-        ]);
+            if self.cached { "yes" } else { "" }.to_owned(),
+            outlook,
+        ]
     }
-    output::result(&output::table(&lines))?;
-    Ok(ExitCode::SUCCESS)
+
+    fn document(&self) -> serde_json::Value {
+        let Self { image, pin, .. } = self;
+        json!({
+            "image": image.name.as_str(),
+            "distro": image.distro,
+            "version": image.version,
+            "variant": image.variant,
+            "kind": image.kind.as_str(),
+            "arch": pin.arch.as_str(),
+            "snapshot": pin.snapshot.as_str(),
+            "url": pin.address.to_string(),
+            "sha256": pin.sha256.to_string(),
+            "size": pin.size,
+            "cached": self.cached,
+            "upstream": self.outlook.as_str(),
+            "kept_at": self.kept_at.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// A few `stat`s; what cannot be read is not cached for us.
@@ -61,20 +106,4 @@ pub(crate) fn is_cached(cache: &Cache, image: &Image, pin: &Pin) -> bool {
     Key::pinned(&image.name, pin)
         .and_then(|key| cache.lookup(&key, Rehash::IfTouched).ok())
         .is_some_and(|lookup| matches!(lookup, Lookup::Hit(_)))
-}
-
-fn document(image: &Image, pin: &Pin, cached: bool) -> serde_json::Value {
-    json!({
-        "image": image.name.as_str(),
-        "distro": image.distro,
-        "version": image.version,
-        "variant": image.variant,
-        "kind": image.kind.as_str(),
-        "arch": pin.arch.as_str(),
-        "snapshot": pin.snapshot.as_str(),
-        "url": pin.address.to_string(),
-        "sha256": pin.sha256.to_string(),
-        "size": pin.size,
-        "cached": cached,
-    })
 }

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::base::HumanBytes;
+use distro_fetch::base::{Date, HumanBytes};
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Pin, Reference, Trust};
+use distro_fetch::catalog::{Image, Outlook, Pin, Reference, Trust};
 use distro_fetch::fetch::{Request, Source};
-use distro_fetch::{Error, Kind};
+use distro_fetch::{Error, Kind, Url};
 use serde_json::{Value, json};
 
 use super::args::Show;
@@ -19,6 +19,7 @@ pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
     let image = context.catalog.find(&reference.name)?;
     let cache = context.cache()?;
     let arches = context.arches()?;
+    let today = Context::today()?;
     let mut pins = Vec::new();
     for pin in &*image.pins {
         let wanted = match &arches {
@@ -29,7 +30,7 @@ pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
             if reference.snapshot.is_some() {
                 context.catalog.resolve(&reference, pin.arch)?;
             }
-            pins.push(Shown::of(context, &cache, image, pin)?);
+            pins.push(Shown::of(context, &cache, image, pin, today)?);
         }
     }
     if let Arches::These(list) = &arches
@@ -53,10 +54,18 @@ struct Shown<'a> {
     pin: &'a Pin,
     sources: Vec<Source>,
     path: Option<String>,
+    outlook: Outlook,
+    kept_at: Vec<&'a Url>,
 }
 
 impl<'a> Shown<'a> {
-    fn of(context: &Context, cache: &Cache, image: &Image, pin: &'a Pin) -> Result<Self> {
+    fn of(
+        context: &'a Context,
+        cache: &Cache,
+        image: &Image,
+        pin: &'a Pin,
+        today: Date,
+    ) -> Result<Self> {
         let sources = match Request::pinned(&context.catalog, image, pin) {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
@@ -68,7 +77,31 @@ impl<'a> Shown<'a> {
             Some(Lookup::Hit(entry)) => Some(entry.path().to_string_lossy().into_owned()),
             _ => None,
         };
-        Ok(Self { pin, sources, path })
+        Ok(Self {
+            pin,
+            sources,
+            path,
+            outlook: context.catalog.outlook(image, pin, today),
+            kept_at: context.catalog.alternates_that_keep(pin, today).collect(),
+        })
+    }
+
+    /// What to expect of upstream, and who else has the bytes if nothing is.
+    fn expectation(&self, own_mirrors: bool) -> Option<String> {
+        let Outlook::ProbablyGone { since } = self.outlook else {
+            return None;
+        };
+        let who = if !self.kept_at.is_empty() {
+            let urls: Vec<_> = self.kept_at.iter().map(|url| url.as_str()).collect();
+            format!("still at {}", urls.join(", "))
+        } else if own_mirrors {
+            "your mirror may have it".to_owned()
+        } else if self.path.is_some() {
+            "the cache has it".to_owned()
+        } else {
+            "only a --mirror of your own may have it".to_owned()
+        };
+        Some(format!("probably gone upstream since {since}; {who}"))
     }
 }
 
@@ -149,6 +182,9 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
         if let Some(date) = pin.bumped_at {
             rows.push(vec!["  bumped".to_owned(), date.to_string()]);
         }
+        if let Some(text) = shown.expectation(!context.global.mirror.is_empty()) {
+            rows.push(vec!["  outlook".to_owned(), text]);
+        }
         for source in &shown.sources {
             rows.push(vec![format!("  {}", source.role), source.url.to_string()]);
         }
@@ -181,6 +217,12 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
                 "bumped_at": shown.pin.bumped_at.map(|date| date.to_string()),
                 "cached": shown.path.is_some(),
                 "path": shown.path,
+                "upstream": shown.outlook.as_str(),
+                "gone_since": match shown.outlook {
+                    Outlook::ProbablyGone { since } => Some(since.to_string()),
+                    _ => None,
+                },
+                "kept_at": shown.kept_at.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
                 "sources": sources,
             })
         })

@@ -59,6 +59,7 @@ impl Attempt<'_> {
         }
         let range = (kept > 0).then(|| Range {
             start: kept,
+            end: None,
             // Only for whoever said it; anyone else would send everything.
             if_range: partial
                 .validator()

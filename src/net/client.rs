@@ -12,14 +12,28 @@ use super::{Config, ContentRange, Failure, Response, RetryAfter, authorization, 
 use crate::base::{Scheme, Url};
 use crate::io::PacedReader;
 
-/// From where on a file is asked for.
+/// Which part of a file is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// Offset of the first byte that is wanted; more than 0.
+    /// Offset of the first byte that is wanted.
     pub start: u64,
+    /// Offset of the last one; without it, everything up to the end. A server may send more.
+    pub end: Option<u64>,
     /// The validator of the bytes that are kept: a server whose file has changed since sends all
     /// of it.
     pub if_range: Option<String>,
+}
+
+/// What goes with a request besides its address.
+#[derive(Clone, Copy, Default)]
+pub struct Headers<'a> {
+    /// Which part of the file.
+    pub range: Option<&'a Range>,
+    /// Which media types are welcome.
+    pub accept: Option<&'a str>,
+    /// A bearer token (RFC 6750). Like a password, it is for the host of the address alone: a
+    /// redirect to another one goes without it.
+    pub bearer: Option<&'a str>,
 }
 
 /// Asks servers and files for bytes. Cheap to make: the TLS settings, connections and so on come
@@ -50,18 +64,33 @@ impl Client {
     /// # Errors
     /// A [`Failure`] if there is no response: not for a response with an unwelcome status.
     pub fn get(&self, url: &Url, range: Option<&Range>) -> Result<Response, Failure> {
-        let authorization = authorization::basic(url);
+        self.get_with(
+            url,
+            Headers {
+                range,
+                ..Headers::default()
+            },
+        )
+    }
+
+    /// Asks for a file, and says more about what is wanted and who asks.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get).
+    pub fn get_with(&self, url: &Url, headers: Headers<'_>) -> Result<Response, Failure> {
+        let bearer = headers.bearer.map(|token| format!("Bearer {token}"));
+        let authorization = bearer.or_else(|| authorization::basic(url));
         let mut target = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             if target.scheme() == Scheme::File {
-                return local::open(&target, range);
+                return local::open(&target, headers.range);
             }
             // A password belongs to one host. Whoever is redirected to is somebody else.
             let same_host =
                 target.scheme() == url.scheme() && target.authority() == url.authority();
             let response = self.ask(
                 &target,
-                range,
+                headers,
                 authorization.as_deref().filter(|_| same_host),
             )?;
             let (parts, body) = response.into_parts();
@@ -81,16 +110,25 @@ impl Client {
     fn ask(
         &self,
         url: &Url,
-        range: Option<&Range>,
+        headers: Headers<'_>,
         authorization: Option<&str>,
     ) -> Result<ureq::http::Response<ureq::Body>, Failure> {
         let agent = self.agent(self.config.proxies.of(url).unwrap_or_default())?;
         let mut request = agent.get(url.as_str());
-        if let Some(Range { start, if_range }) = range {
-            request = request.header(header::RANGE, format!("bytes={start}-"));
+        if let Some(Range {
+            start,
+            end,
+            if_range,
+        }) = headers.range
+        {
+            let end = end.map_or_else(String::new, |end| end.to_string());
+            request = request.header(header::RANGE, format!("bytes={start}-{end}"));
             if let Some(validator) = if_range {
                 request = request.header(header::IF_RANGE, validator);
             }
+        }
+        if let Some(value) = headers.accept {
+            request = request.header(header::ACCEPT, value);
         }
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
@@ -172,9 +210,19 @@ fn read_headers(
             .map(|text| text.trim().to_ascii_lowercase())
             .filter(|encoding| !encoding.is_empty() && encoding != "identity"),
         retry_after: text(headers, header::RETRY_AFTER).and_then(|text| RetryAfter::parse(&text)),
+        challenges: headers
+            .get_all(header::WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|value| Some(value.to_str().ok()?.to_owned()))
+            .collect(),
+        content_digest: text(headers, DOCKER_CONTENT_DIGEST),
         body,
     }
 }
+
+/// What a registry says that the digest of a manifest is (OCI distribution specification).
+const DOCKER_CONTENT_DIGEST: header::HeaderName =
+    header::HeaderName::from_static("docker-content-digest");
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)

@@ -18,20 +18,10 @@ pub(super) fn open(url: &Url, range: Option<&Range>) -> Result<Response, Failure
     }
     let path = Path::new(OsStr::from_bytes(&path));
     match try_open(path, range) {
-        Ok((file, size, first)) => Ok(Response {
-            status: if first > 0 { 206 } else { 200 },
-            url: url.clone(),
-            length: Some(size - first),
-            range: (first > 0).then(|| ContentRange {
-                first,
-                last: size - 1,
-                total: Some(size),
-            }),
-            validator: None,
-            content_type: None,
-            encoding: None,
-            retry_after: None,
-            body: Box::new(file),
+        Ok((file, size, part)) => Ok(Response {
+            length: Some(part.map_or(size, |part| part.last - part.first + 1)),
+            range: part,
+            ..answer(if part.is_some() { 206 } else { 200 }, url, file)
         }),
         Err(error) => {
             let status = match error.kind() {
@@ -39,25 +29,32 @@ pub(super) fn open(url: &Url, range: Option<&Range>) -> Result<Response, Failure
                 io::ErrorKind::PermissionDenied => 403,
                 _ => return Err(Failure::pointless(error.to_string())),
             };
-            Ok(Response {
-                status,
-                url: url.clone(),
-                length: None,
-                range: None,
-                validator: None,
-                content_type: None,
-                encoding: None,
-                retry_after: None,
-                body: Box::new(io::empty()),
-            })
+            Ok(answer(status, url, io::empty()))
         }
     }
 }
 
+fn answer(status: u16, url: &Url, body: impl Read + Send + 'static) -> Response {
+    Response {
+        status,
+        url: url.clone(),
+        length: None,
+        range: None,
+        validator: None,
+        content_type: None,
+        encoding: None,
+        retry_after: None,
+        challenges: Vec::new(),
+        content_digest: None,
+        body: Box::new(body),
+    }
+}
+
+/// The file, its size, and which part of it follows if not all of it does.
 fn try_open(
     path: &Path,
     range: Option<&Range>,
-) -> io::Result<(impl Read + Send + use<>, u64, u64)> {
+) -> io::Result<(impl Read + Send + use<>, u64, Option<ContentRange>)> {
     // Looked at before it is opened: opening a FIFO would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(
@@ -67,8 +64,16 @@ fn try_open(
     }
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let first = range.map_or(0, |range| range.start);
-    let first = if first < size { first } else { 0 };
-    file.seek(SeekFrom::Start(first))?;
-    Ok((file, size, first))
+    let part = range.and_then(|range| {
+        let last = size.checked_sub(1)?;
+        let last = range.end.map_or(last, |end| end.min(last));
+        (range.start <= last).then_some(ContentRange {
+            first: range.start,
+            last,
+            total: Some(size),
+        })
+    });
+    file.seek(SeekFrom::Start(part.map_or(0, |part| part.first)))?;
+    let length = part.map_or(u64::MAX, |part| part.last - part.first + 1);
+    Ok((file.take(length), size, part))
 }

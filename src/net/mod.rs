@@ -14,7 +14,7 @@ mod local;
 mod proxy;
 mod response;
 
-pub use self::client::{Client, Range};
+pub use self::client::{Client, Headers, Range};
 pub use self::config::{Config, Timeouts};
 pub use self::failure::{Failure, Retry};
 pub use self::proxy::{NoProxy, Proxies};

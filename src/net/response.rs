@@ -25,6 +25,10 @@ pub struct Response {
     pub encoding: Option<String>,
     /// `Retry-After`.
     pub retry_after: Option<RetryAfter>,
+    /// Every `WWW-Authenticate`: how a server wants to be asked.
+    pub challenges: Vec<String>,
+    /// `Docker-Content-Digest`: what a registry says that the body hashes to.
+    pub content_digest: Option<String>,
     /// The bytes.
     pub body: Box<dyn Read + Send>,
 }

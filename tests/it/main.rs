@@ -30,4 +30,6 @@ mod concurrency;
 #[cfg(feature = "cli")]
 mod crash;
 #[cfg(feature = "cli")]
+mod outlook;
+#[cfg(feature = "cli")]
 mod real;
