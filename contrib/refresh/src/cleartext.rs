@@ -53,10 +53,8 @@ pub(crate) fn open(document: &[u8]) -> Result<Option<Block<'_>>, Malformed> {
             Some(_) => {}
         }
     };
-    let start = match document[start..].starts_with(BOM) {
-        true => start + BOM.len(),
-        false => start,
-    };
+    let bom = document[start..].starts_with(BOM);
+    let start = start + if bom { BOM.len() } else { 0 };
     loop {
         match trim(lines.next().ok_or(Malformed::Truncated)?) {
             b"" => break,

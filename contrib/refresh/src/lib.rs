@@ -4,10 +4,8 @@
 //! network, no clock, no environment. What is read is written by others, so every reader has a
 //! limit, refuses by default, and gives back types, not strings that are still to be judged.
 
-// pub mod alpine;
+pub mod alpine;
 mod cleartext;
 mod hex;
-// pub mod keys;
-// pub mod listing;
-// pub mod signature;
+pub mod listing;
 pub mod sums;

@@ -98,7 +98,7 @@ impl Sums {
     fn parse_plain(text: &str) -> Result<Self, SumsError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut files: BTreeMap<String, Record> = BTreeMap::new();
-        let (mut lone, mut others) = (None, 0);
+        let (mut nameless, mut others) = (None, 0);
         let mut hashes = false;
         for (number, line) in text.lines().enumerate() {
             if number >= MAX_LINES {
@@ -112,13 +112,13 @@ impl Sums {
                     files.entry(name).or_default().learn(hash);
                 }
                 Some(Line::Size { name, size }) => files.entry(name).or_default().measure(size),
-                Some(Line::Lone(hash)) if lone.is_none() => lone = Some(hash),
+                Some(Line::Lone(hash)) if nameless.is_none() => nameless = Some(hash),
                 None if line.is_empty() || line.starts_with('#') => {}
                 Some(Line::Lone(_)) | None => others += 1,
             }
         }
         let mut bare = None;
-        if let (Some(hash), 0) = (lone, others) {
+        if let (Some(hash), 0) = (nameless, others) {
             hashes |= hash != Hash::WrongLength;
             let mut record = Record::default();
             record.learn(hash);
@@ -190,9 +190,10 @@ impl Record {
             return Err(SumsError::Conflict(file()));
         }
         if self.sha256.is_none() && self.sha512.is_none() {
-            return Err(match self.other {
-                true => SumsError::OtherAlgorithm(file()),
-                false => SumsError::Missing(file()),
+            return Err(if self.other {
+                SumsError::OtherAlgorithm(file())
+            } else {
+                SumsError::Missing(file())
             });
         }
         Ok(Entry {
@@ -234,9 +235,10 @@ impl Line {
         let Some(name) = name else {
             return (!escaped).then_some(Self::Lone(hash));
         };
-        let name = match escaped {
-            true => unescape(name)?,
-            false => name.to_owned(),
+        let name = if escaped {
+            unescape(name)?
+        } else {
+            name.to_owned()
         };
         let name = plain(&name)?;
         Some(Self::Hash { name, hash })
@@ -338,5 +340,4 @@ const MAX_LINES: usize = 1_000_000;
 const MAX_NAME: usize = 4096;
 
 #[cfg(test)]
-#[path = "sums/tests.rs"]
 mod tests;
