@@ -7,5 +7,7 @@
 pub mod alpine;
 mod cleartext;
 mod hex;
+pub mod keys;
 pub mod listing;
+pub mod signature;
 pub mod sums;
