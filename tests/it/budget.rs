@@ -18,6 +18,7 @@ const UNWANTED: &[(&str, &str)] = &[
     ("openssl-sys", "TLS is rustls"),
     ("proc-macro2", "no derive macros"),
     ("reqwest", "blocking without an async runtime"),
+    ("sequoia-openpgp", "LGPL: the refresher's alone"),
     ("serde_derive", "no derive macros"),
     ("syn", "no derive macros"),
     ("tokio", "blocking without an async runtime"),
