@@ -111,6 +111,10 @@ pub(super) fn unite(text: &str, documents: &[String]) -> String {
 }
 
 pub(super) fn armored(signatures: &[u8]) -> String {
+    if signatures.is_empty() {
+        // The writer writes nothing, then.
+        return "-----BEGIN PGP SIGNATURE-----\n\n=twTO\n-----END PGP SIGNATURE-----\n".to_owned();
+    }
     let mut writer = armor::Writer::new(Vec::new(), armor::Kind::Signature).unwrap();
     writer.write_all(signatures).unwrap();
     String::from_utf8(writer.finalize().unwrap()).unwrap()

@@ -1,6 +1,7 @@
 //! Files that others signed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::person::{NOW, Person, at, ring};
 use super::*;
@@ -13,11 +14,13 @@ fn shared(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    #[allow(clippy::disallowed_macros)] // a test that did not run says so
-    {
-        eprintln!("skipped: there is no {}", path.display());
-    }
+    skip(&path.display().to_string());
     None
+}
+
+#[allow(clippy::disallowed_macros)] // a test that did not run says so
+fn skip(what: &str) {
+    eprintln!("skipped: there is no {what}");
 }
 
 /// LXC's test files. Their key is not among them, so the good ones come as far as its name.
@@ -131,4 +134,67 @@ fn minisigns_legacy_form_is_refused() {
         why: "not the prehashed form".to_owned(),
     };
     assert_eq!(verdict, Err(expect));
+}
+
+/// What GnuPG signs by RSA, which is what the pinned keys are: an outside judge.
+#[test]
+fn gnupg_signs_and_we_verify() {
+    let folder = std::env::temp_dir().join(format!("df-gpg-{}", std::process::id()));
+    let Some(made) = gnupg(&folder) else {
+        skip("gpg");
+        return;
+    };
+    let [key, clear, detached, binary, message] = made;
+    let mut keyring = Keyring::default();
+    keyring.pin_cert(Cert::from_bytes(&key).unwrap());
+    let now = SystemTime::now() + std::time::Duration::from_secs(1);
+    let signed = keyring.verify_clearsigned(&clear, now).unwrap();
+    assert_eq!(signed.payload, b"one\n- two");
+    assert_eq!(signed.by[0].name, "judge");
+    for signature in [detached, binary] {
+        let by = keyring.verify_detached(TEXT, &signature, now).unwrap();
+        assert_eq!(by, signed.by);
+        assert!(keyring.verify_detached(b"other", &signature, now).is_err());
+    }
+    let inline = keyring.verify_message(&message, now).unwrap();
+    assert_eq!((inline.payload.as_slice(), &inline.by), (TEXT, &signed.by));
+}
+
+const TEXT: &[u8] = b"one\n- two\n";
+
+/// A new key and what it signs, in every form; none if there is no gpg.
+fn gnupg(home: &Path) -> Option<[Vec<u8>; 5]> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir_all(home).unwrap();
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(home.join("text"), TEXT).unwrap();
+    let gpg = |arguments: &[&str]| {
+        let output = Command::new("gpg")
+            .arg("--homedir")
+            .arg(home)
+            .args(["--batch", "--quiet", "--passphrase", "", "--output", "-"])
+            .args(arguments)
+            .current_dir(home)
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        output.status.success().then_some(output.stdout)
+    };
+    let made = gpg(&["--quick-generate-key", "judge", "rsa2048", "sign", "never"]).and_then(|_| {
+        Some([
+            gpg(&["--armor", "--export"])?,
+            gpg(&["--clearsign", "text"])?,
+            gpg(&["--armor", "--detach-sign", "text"])?,
+            gpg(&["--detach-sign", "text"])?,
+            gpg(&["--sign", "text"])?,
+        ])
+    });
+    let mut agent = Command::new("gpgconf");
+    let _ = agent
+        .arg("--homedir")
+        .arg(home)
+        .args(["--kill", "all"])
+        .status();
+    let _ = std::fs::remove_dir_all(home);
+    made
 }
