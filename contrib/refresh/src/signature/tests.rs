@@ -272,7 +272,11 @@ fn a_signature_beside_the_file() {
             armored(&alice.detach(b"file")).into_bytes(),
             "file by alice".to_owned(),
         ),
-        ("of another file", alice.detach(b"other"), refused(&alice)),
+        (
+            "of another file",
+            alice.detach(b"other"),
+            refused(&alice, FORGED),
+        ),
         (
             "two, one bad",
             join(&[alice.detach(b"file"), bob.detach(b"other")]),
