@@ -3,6 +3,7 @@
 use std::fmt;
 
 use askama::Template;
+use distro_fetch::ImageName;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::catalog::{Pin, Trust};
 
@@ -30,6 +31,11 @@ pub fn render(report: &Report, outcome: Outcome) -> Result<String, askama::Error
     });
     let mut text = Summary {
         report,
+        title: match outcome {
+            Outcome::Accepted => report.subject(),
+            Outcome::Refused => format!("catalog: refused, {} failed", count(&report.failures)),
+        },
+        unpinned: by_image(&report.unpinned),
         refused: outcome == Outcome::Refused,
         lost,
         alarms,
@@ -47,10 +53,39 @@ pub fn render(report: &Report, outcome: Outcome) -> Result<String, askama::Error
 #[template(path = "summary.md", escape = "none")]
 struct Summary<'a> {
     report: &'a Report,
+    title: String,
+    unpinned: Vec<Unpinned<'a>>,
     refused: bool,
     lost: Vec<&'a Failed>,
     alarms: Vec<&'a Failed>,
     odd: Vec<&'a Changed>,
+}
+
+/// The architectures of an image for which there is nothing to be had.
+struct Unpinned<'a> {
+    image: &'a ImageName,
+    arches: String,
+    why: String,
+}
+
+fn by_image(failed: &[Failed]) -> Vec<Unpinned<'_>> {
+    let images = failed.chunk_by(|a, b| a.image == b.image);
+    let images = images.map(|of_image| {
+        let arches: Vec<_> = of_image.iter().map(|it| it.arch.as_str()).collect();
+        Unpinned {
+            image: &of_image[0].image,
+            arches: arches.join(", "),
+            why: of_image[0].why(),
+        }
+    });
+    images.collect()
+}
+
+fn count(failed: &[Failed]) -> String {
+    match failed.len() {
+        1 => "1 pin".to_owned(),
+        n => format!("{n} pins"),
+    }
 }
 
 impl Changed {
@@ -133,7 +168,10 @@ fn code(it: &impl fmt::Display) -> String {
 /// mention of somebody (test 110 of the threat model).
 pub fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars().take(MAX_QUOTED) {
+    let mut before = ' ';
+    let mut rest = text.chars().take(MAX_QUOTED).peekable();
+    while let Some(c) = rest.next() {
+        let after = rest.peek().copied().unwrap_or(' ');
         match c {
             '\n' | '\r' | '\t' => escaped.push(' '),
             c if c.is_control() || is_invisible(c) => escaped.push('\u{fffd}'),
@@ -143,13 +181,17 @@ pub fn plain(text: &str) -> String {
             // `@` and `#` would call people and issues; a bare address would become a link.
             '@' => escaped.push_str("&#64;"),
             '#' => escaped.push_str("&#35;"),
-            ':' => escaped.push_str("&#58;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' => {
+            ':' if after == '/' => escaped.push_str("&#58;"),
+            '.' if before.eq_ignore_ascii_case(&'w') => escaped.push_str("&#46;"),
+            // Within a word it is no emphasis.
+            '_' if before.is_alphanumeric() && after.is_alphanumeric() => escaped.push('_'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '!' | '|' | '~' => {
                 escaped.push('\\');
                 escaped.push(c);
             }
             c => escaped.push(c),
         }
+        before = c;
     }
     if text.chars().nth(MAX_QUOTED).is_some() {
         escaped.push('…');
@@ -178,7 +220,9 @@ mod tests {
         for (text, expect) in [
             ("plain words, 3.21", "plain words, 3.21"),
             ("a|b", "a\\|b"),
-            ("[x](https://evil)", "\\[x\\]\\(https&#58;//evil\\)"),
+            ("[x](https://evil)", "\\[x\\](https&#58;//evil)"),
+            ("www.evil.example", "www&#46;evil.example"),
+            ("20260128_13:00 _x_", "20260128_13:00 \\_x\\_"),
             ("<img src=x>", "&lt;img src=x&gt;"),
             ("@everyone #1", "&#64;everyone &#35;1"),
             ("\u{1b}[31mred", "\u{fffd}\\[31mred"),
