@@ -327,6 +327,20 @@ fn together_the_certain_loss_counts_most() {
     }
 }
 
+#[test]
+fn a_dead_host_is_not_asked_again_and_again() {
+    let server = Server::start(|seen, _| by_name(seen));
+    let lab = Lab::new();
+    several(&lab, &server, &["oops1", "oops2", "oops3", "oops4"]);
+    let said = audit(&lab, &["--retries", "1", "-j", "1"]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert_eq!(
+        server.seen().len(),
+        5,
+        "two for the first pin, one for each other"
+    );
+}
+
 /// A catalog with a mirror, an alternate and two architectures.
 fn sources(lab: &Lab, server: &Server) {
     let pin = |arch: &str| {
