@@ -314,7 +314,10 @@ impl Round<'_> {
         let subject = &task.subject;
         match self.observer.on(Event { subject, what }) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "the audit was stopped")),
+            ControlFlow::Break(()) => Err(Error::new(
+                Kind::Cancelled,
+                "stopped; an audit starts from the beginning",
+            )),
         }
     }
 

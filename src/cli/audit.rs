@@ -35,14 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &Audit) -> Result<ExitCode> {
     let watcher = Watcher::new(context, depth);
     let outcome = auditor.audit(&context.catalog, &pins, &watcher);
     watcher.reporter.finish();
-    let reports = match outcome {
-        Err(error) if error.kind() == Kind::Cancelled => {
-            // Nothing is kept that the next run could go on with, as the usual hint has it.
-            output::note(&format!("error: {STOPPED}"));
-            return Ok(ExitCode::from(signals::exit_code()));
-        }
-        outcome => outcome?,
-    };
+    let reports = outcome?;
     if context.global.json {
         output::json(&reports.iter().map(document).collect())?;
     } else {

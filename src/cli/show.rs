@@ -94,10 +94,10 @@ impl<'a> Shown<'a> {
         let who = if !self.elsewhere.is_empty() {
             let urls: Vec<_> = self.elsewhere.iter().map(|url| url.as_str()).collect();
             format!("still at {}", urls.join(", "))
-        } else if own_mirrors {
-            "your mirror may have it".to_owned()
         } else if self.path.is_some() {
             "the cache has it".to_owned()
+        } else if own_mirrors {
+            "your mirror may have it".to_owned()
         } else {
             "only a --mirror of your own may have it".to_owned()
         };

@@ -261,6 +261,7 @@ fn a_signal_stops_it() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{arguments:?}: {stderr}");
         assert!(stderr.contains("starts from the beginning"), "{stderr}");
+        assert!(!stderr.contains("goes on"), "{stderr}");
         assert!(output.stdout.is_empty());
     }
 }
