@@ -18,8 +18,7 @@ mod source;
 mod verdict;
 
 pub use self::fetcher::{Fetcher, Options, Outcome, Reach};
-pub(crate) use self::patience::{Patience, wait};
+pub use self::patience::{Patience, wait};
 pub use self::request::Request;
 pub use self::source::{MirrorSpec, Source};
-pub use self::verdict::Verdict;
-pub(crate) use self::verdict::{bytes, is_page};
+pub use self::verdict::{Verdict, bytes, is_page};

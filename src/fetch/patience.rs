@@ -8,7 +8,7 @@ use crate::sys;
 
 /// How often a source is asked again, and after which pauses.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     retries: u32,
     backoff: Duration,
     failures: u32,
@@ -16,7 +16,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// So many more chances; the first pause before one of them, which doubles.
-    pub(crate) fn new(retries: u32, backoff: Duration) -> Self {
+    pub fn new(retries: u32, backoff: Duration) -> Self {
         Self {
             retries,
             backoff,
@@ -25,13 +25,13 @@ impl Patience {
     }
 
     /// Forgets earlier failures: the source has brought us on.
-    pub(crate) fn restore(&mut self) {
+    pub fn restore(&mut self) {
         self.failures = 0;
     }
 
     /// How long to stay away before the source is asked again; `None` if it has had its chances,
     /// or would say the same.
-    pub(crate) fn pause(&mut self, verdict: &Verdict) -> Option<Duration> {
+    pub fn pause(&mut self, verdict: &Verdict) -> Option<Duration> {
         if !verdict.is_transient() {
             return None;
         }
@@ -56,7 +56,7 @@ impl Patience {
 ///
 /// # Errors
 /// What `tell` returns.
-pub(crate) fn wait(pause: Duration, tell: impl Fn() -> Result<()>) -> Result<()> {
+pub fn wait(pause: Duration, tell: impl Fn() -> Result<()>) -> Result<()> {
     let start = Instant::now();
     while let Some(left) = pause
         .checked_sub(start.elapsed())

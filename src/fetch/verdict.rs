@@ -111,7 +111,7 @@ impl From<Failure> for Verdict {
 
 /// Whether a response is a page for people. No image is HTML: this is a login, a block page, or an
 /// error with status 200.
-pub(crate) fn is_page(content_type: Option<&str>) -> bool {
+pub fn is_page(content_type: Option<&str>) -> bool {
     matches!(content_type, Some("text/html" | "application/xhtml+xml"))
 }
 
@@ -126,7 +126,7 @@ pub(super) fn more_actionable(a: Kind, b: Kind) -> Kind {
 }
 
 /// `3490290 bytes (3.3 MiB)`: exact for a machine, readable for a person.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     if count < 1024 {
         format!("{count} bytes")
     } else {

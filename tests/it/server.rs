@@ -16,7 +16,7 @@ pub(crate) enum Step {
     /// Sends bytes as they are: status line, headers, body.
     Send(Vec<u8>),
     /// Waits.
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // only those tests need it
+    #[allow(dead_code)] // not every set of tests needs it
     Pause(Duration),
     /// Says nothing more until the client gives up.
     Stall,

@@ -30,10 +30,16 @@ fn streams_at(base: &str, products: &[(&str, &[(&str, &[u8])])]) -> Table {
                 "ftype": "root.tar.xz", "path": path, "size": bytes.len(),
                 "sha256": sha256(bytes).to_string(),
             });
-            versions.insert((*serial).to_owned(), json!({ "items": { "root.tar.xz": item } }));
+            versions.insert(
+                (*serial).to_owned(),
+                json!({ "items": { "root.tar.xz": item } }),
+            );
         }
         let arch = key.split(':').nth(2).unwrap();
-        all.insert((*key).to_owned(), json!({ "arch": arch, "versions": versions }));
+        all.insert(
+            (*key).to_owned(),
+            json!({ "arch": arch, "versions": versions }),
+        );
     }
     let keys: Vec<_> = all.keys().cloned().collect();
     let index = json!({ "format": "index:1.0", "index": { "images": {
@@ -41,7 +47,10 @@ fn streams_at(base: &str, products: &[(&str, &[(&str, &[u8])])]) -> Table {
     } } });
     let document = json!({ "format": "products:1.0", "products": all });
     table.put(&format!("{base}streams/v1/index.json"), index.to_string());
-    table.put(&format!("{base}streams/v1/images.json"), document.to_string());
+    table.put(
+        &format!("{base}streams/v1/images.json"),
+        document.to_string(),
+    );
     table
 }
 
@@ -54,7 +63,11 @@ fn follows(product: &str) -> Value {
 
 /// `alpine-3.21` for amd64, and `debian-13` for two architectures.
 fn two_images() -> Catalog {
-    let (alpine, a) = image("alpine-3.21", &["amd64"], follows("alpine:3.21:{arch}:default"));
+    let (alpine, a) = image(
+        "alpine-3.21",
+        &["amd64"],
+        follows("alpine:3.21:{arch}:default"),
+    );
     let (debian, b) = image(
         "debian-13",
         &["amd64", "arm64"],
@@ -70,7 +83,10 @@ const DEBIAN_ARM: &str = "debian:trixie:arm64:default";
 /// Both images with all their architectures, on 2026-01-15.
 fn january() -> (Catalog, Table) {
     let table = streams(&[
-        (ALPINE, &[("20260114_13:00", b"alpine"), ("20260113_13:00", b"old")]),
+        (
+            ALPINE,
+            &[("20260114_13:00", b"alpine"), ("20260113_13:00", b"old")],
+        ),
         (DEBIAN, &[("20260114_05:24", b"debian")]),
         (DEBIAN_ARM, &[("20260114_05:24", b"debian, arm")]),
     ]);
@@ -153,7 +169,10 @@ fn refused(world: &Table, day: &str, expect: &[&str]) {
         .filter(|it| it.starts_with("alpine"))
         .collect();
     assert_eq!(only_alpine, expect);
-    assert_eq!(pin(&report.catalog, "alpine-3.21"), pin(&catalog, "alpine-3.21"));
+    assert_eq!(
+        pin(&report.catalog, "alpine-3.21"),
+        pin(&catalog, "alpine-3.21")
+    );
 }
 
 #[test]
@@ -167,7 +186,10 @@ fn a_pin_does_not_move_back() {
         ..settings("2026-01-16")
     };
     let report = refresh(&catalog, &older, &allowed);
-    assert_eq!(pin(&report.catalog, "alpine-3.21").snapshot.as_str(), "20260113_13:00");
+    assert_eq!(
+        pin(&report.catalog, "alpine-3.21").snapshot.as_str(),
+        "20260113_13:00"
+    );
 }
 
 #[test]
@@ -181,14 +203,25 @@ fn other_bytes_under_one_snapshot_are_an_alarm() {
         &[("20260114_13:00", b"ALPINE"), ("20260115_13:00", b"new")],
     )]);
     let report = refresh(&catalog, &newer, &settings("2026-01-16"));
-    assert_eq!(pin(&report.catalog, "alpine-3.21").snapshot.as_str(), "20260115_13:00");
+    assert_eq!(
+        pin(&report.catalog, "alpine-3.21").snapshot.as_str(),
+        "20260115_13:00"
+    );
 }
 
 #[test]
 fn a_snapshot_of_the_future_is_refused() {
     for (serial, day, expect) in [
-        ("20260119_13:00", "2026-01-16", &["alpine-3.21 amd64: from the future"][..]),
-        ("99991231_00:00", "2026-01-16", &["alpine-3.21 amd64: from the future"]),
+        (
+            "20260119_13:00",
+            "2026-01-16",
+            &["alpine-3.21 amd64: from the future"][..],
+        ),
+        (
+            "99991231_00:00",
+            "2026-01-16",
+            &["alpine-3.21 amd64: from the future"],
+        ),
         ("latest", "2026-01-16", &["alpine-3.21 amd64: malformed"]),
     ] {
         // The impossible one alone: it must not hide behind an older one either.
@@ -198,7 +231,10 @@ fn a_snapshot_of_the_future_is_refused() {
     let (catalog, _) = january();
     let tomorrow = streams(&[(ALPINE, &[("20260117_13:00", b"new")])]);
     let report = refresh(&catalog, &tomorrow, &settings("2026-01-16"));
-    assert_eq!(pin(&report.catalog, "alpine-3.21").snapshot.as_str(), "20260117_13:00");
+    assert_eq!(
+        pin(&report.catalog, "alpine-3.21").snapshot.as_str(),
+        "20260117_13:00"
+    );
 }
 
 #[test]
@@ -241,7 +277,10 @@ fn a_product_is_what_it_was() {
             "sha256": sha256(ROOT).to_string(),
         } } } },
     } } });
-    swapped.put("https://up.example/streams/v1/images.json", document.to_string());
+    swapped.put(
+        "https://up.example/streams/v1/images.json",
+        document.to_string(),
+    );
     refused(&swapped, "2026-01-16", &["alpine-3.21 amd64: identity"]);
 }
 
@@ -258,8 +297,14 @@ fn another_place_or_size_is_shown() {
     let index = json!({ "format": "index:1.0", "index": { "i": {
         "datatype": "image-downloads", "path": "streams/v1/images.json",
     } } });
-    moved.put("https://up.example/streams/v1/index.json", index.to_string());
-    moved.put("https://up.example/streams/v1/images.json", document.to_string());
+    moved.put(
+        "https://up.example/streams/v1/index.json",
+        index.to_string(),
+    );
+    moved.put(
+        "https://up.example/streams/v1/images.json",
+        document.to_string(),
+    );
     let (catalog, _) = january();
     let report = refresh(&catalog, &moved, &settings("2026-01-16"));
     assert!(report.changes[0].other_place && report.changes[0].other_size);
@@ -281,8 +326,14 @@ fn mirrors_that_disagree_stop_a_pin() {
         (&[("20260115_13:00", b"alpine 2" as &[u8])][..], &[][..]),
         (&[("20260114_13:00", b"alpine")], &[]),
         // Another hash; another size.
-        (&[("20260115_13:00", b"ALPINE 2")], &["alpine-3.21 amd64: changed bytes"]),
-        (&[("20260115_13:00", b"alpine 22")], &["alpine-3.21 amd64: changed bytes"]),
+        (
+            &[("20260115_13:00", b"ALPINE 2")],
+            &["alpine-3.21 amd64: changed bytes"],
+        ),
+        (
+            &[("20260115_13:00", b"alpine 22")],
+            &["alpine-3.21 amd64: changed bytes"],
+        ),
     ] {
         let mut world = streams(&[(ALPINE, &[("20260115_13:00", b"alpine 2")])]);
         let mirror = streams_at(near, &[(ALPINE, there)]);
@@ -296,12 +347,20 @@ fn mirrors_that_disagree_stop_a_pin() {
             };
             world.put(&url, bytes);
         }
-        let (alpine, a) = image("alpine-3.21", &["amd64"], follows("alpine:3.21:{arch}:default"));
+        let (alpine, a) = image(
+            "alpine-3.21",
+            &["amd64"],
+            follows("alpine:3.21:{arch}:default"),
+        );
         let catalog = catalog(&json!("permanent"), &[(&alpine, a)]);
-        let report = self::refresh(&catalog, &world, &settings);
+        let report = refresh(&catalog, &world, &settings);
         assert_eq!(failures(&report), expect, "{there:?}");
         if let Some(failed) = report.failures.first() {
-            assert!(failed.trouble.message.contains("its mirror near"), "{}", failed.trouble);
+            assert!(
+                failed.trouble.message.contains("its mirror near"),
+                "{}",
+                failed.trouble
+            );
         }
     }
 }
@@ -317,7 +376,11 @@ fn what_is_forgotten_sooner_than_it_is_looked_at_is_not_added() {
         (json!({ "days": 7 }), false, 7, true),
         (json!("permanent"), false, 7, true),
     ] {
-        let (name, mut it) = image("alpine-3.21", &["amd64"], follows("alpine:3.21:{arch}:default"));
+        let (name, mut it) = image(
+            "alpine-3.21",
+            &["amd64"],
+            follows("alpine:3.21:{arch}:default"),
+        );
         if ephemeral {
             it["ephemeral"] = true.into();
         }
@@ -361,7 +424,10 @@ fn a_deep_look_reads_the_bytes() {
     };
     let fresh = two_images();
     let world = streams(&[(ALPINE, &[("20260114_13:00", b"alpine")])]);
-    assert_eq!(failures(&refresh(&fresh, &world, &deep)), Vec::<String>::new());
+    assert_eq!(
+        failures(&refresh(&fresh, &world, &deep)),
+        Vec::<String>::new()
+    );
     // The document says one thing, the file is another.
     let url = "https://up.example/images/alpine/3.21/amd64/default/20260114_13:00/rootfs.tar.xz";
     let lying = world.with(url, "ALPINE");

@@ -43,9 +43,7 @@ impl Upstream for Table {
     fn answer(&self, ask: &Ask) -> Result<Answer, Trouble> {
         self.asked.lock().unwrap().push(ask.to_string());
         match ask {
-            Ask::Document { url, .. } => {
-                Ok(Answer::Document(self.file(url.as_str())?.clone()))
-            }
+            Ask::Document { url, .. } => Ok(Answer::Document(self.file(url.as_str())?.clone())),
             Ask::Size { url } => Ok(Answer::Size(Some(self.file(url.as_str())?.len() as u64))),
             Ask::Hashes { url, before, .. } => {
                 let file = self.file(url.as_str())?;
@@ -64,7 +62,10 @@ impl Upstream for Table {
                     combined,
                 }))
             }
-            Ask::Manifest { repository, reference } => {
+            Ask::Manifest {
+                repository,
+                reference,
+            } => {
                 let bytes = self.file(&format!("{repository}:{reference}"))?.clone();
                 let digest = sha256(&bytes);
                 Ok(Answer::Manifest { bytes, digest })
