@@ -135,7 +135,7 @@ fn date_at(text: &str, run: usize) -> Option<Date> {
         _ => return None,
     };
     let date: Date = parts.join("-").parse().ok()?;
-    PLAUSIBLE_YEARS.contains(&date.parts().0).then_some(date)
+    (date.parts().0 >= FIRST_YEAR).then_some(date)
 }
 
 /// How many digits a text starts with.
@@ -143,8 +143,9 @@ fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
-/// In which years images are published.
-const PLAUSIBLE_YEARS: std::ops::RangeInclusive<u16> = 2010..=2099;
+/// Before it, no image was published under a dated serial. There is no last year: a serial of the
+/// year 9999 is a date, and whoever looks at dates shall see that it has not come.
+const FIRST_YEAR: u16 = 2010;
 
 /// Long enough for every upstream, short enough for a directory name with a digest behind it.
 const MAX_LENGTH: usize = 64;

@@ -96,7 +96,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) catalog: Option<PathBuf>,
-    /// Architectures, or `all` [default: this machine's; for list: all]
+    /// Architectures, or `all` [default: this machine's; for list and audit: all]
     #[arg(
         long,
         global = true,
@@ -160,7 +160,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) retries: u32,
-    /// How many images are fetched at once
+    /// How many images are fetched, or sources asked, at once
     #[arg(long, short, global = true, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), env = "DISTRO_FETCH_JOBS", hide_env_values = true)]
     pub(crate) jobs: u16,
 }
@@ -175,6 +175,9 @@ pub(crate) enum Command {
     Show(Show),
     /// Read and hash again what the cache holds
     Verify(Verify),
+    /// Ask every source of every pin whether it still has the bytes
+    #[command(after_help = AUDIT_CODES)]
+    Audit(Audit),
     /// Look after the cache
     #[command(subcommand)]
     Cache(Cache),
@@ -242,6 +245,21 @@ pub(crate) struct Verify {
     #[arg(long)]
     pub(crate) repair: bool,
 }
+
+#[derive(Args, Debug)]
+pub(crate) struct Audit {
+    /// Names, distros or patterns with * and ? [default: every image]
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Read and hash everything, instead of looking at status, size and first bytes
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+const AUDIT_CODES: &str = "Each source is one of: alive · unreachable (no answer, refused, busy, an error page) · drifted \
+    (other bytes) · gone (404, 410). A pin is the best of its sources.\n\n\
+    Exit codes: 0 each pin is alive at a source · 5 none is lost, but some could not be reached \
+    anywhere · 6 a pin is drifted or gone at every source · otherwise as of every command";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cache {

@@ -85,6 +85,12 @@ impl Context {
     }
 
     pub(crate) fn fetcher(&self, reach: Reach, rehash: Rehash) -> Result<Fetcher> {
+        let options = self.options(reach, rehash)?;
+        Ok(Fetcher::new(self.cache()?, options))
+    }
+
+    /// Who is asked, and how.
+    pub(crate) fn options(&self, reach: Reach, rehash: Rehash) -> Result<Options> {
         let global = &self.global;
         let options = Options {
             mirrors: self.mirrors()?,
@@ -102,7 +108,7 @@ impl Context {
         if options.mirrors_only && options.mirrors.is_empty() {
             return Err(Usage("--mirror-only needs at least one --mirror".to_owned()).into());
         }
-        Ok(Fetcher::new(self.cache()?, options))
+        Ok(options)
     }
 
     pub(crate) fn mirrors(&self) -> Result<Vec<MirrorSpec>> {

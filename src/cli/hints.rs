@@ -123,6 +123,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             _ if error.message().contains("the disk is full") => hints.push(FULL.to_owned()),
             _ => {}
         },
+        // It keeps nothing that could be gone on with.
+        Kind::Cancelled if error.message().contains("an audit") => {}
         Kind::Cancelled => hints.push("the same command goes on where this one stopped".to_owned()),
         _ => {}
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
                 pin,
                 cached: is_cached(&cache, image, pin),
                 outlook: context.catalog.outlook(image, pin, today),
-                kept_at: context.catalog.alternates_that_keep(pin, today).collect(),
+                elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
             });
         }
     }
@@ -55,14 +55,14 @@ struct Row<'a> {
     pin: &'a Pin,
     cached: bool,
     outlook: Outlook,
-    kept_at: Vec<&'a Url>,
+    elsewhere: Vec<&'a Url>,
 }
 
 impl Row<'_> {
     fn cells(&self) -> Vec<String> {
         let Self { image, pin, .. } = self;
         // Only what may surprise is said: most pins are where they were.
-        let outlook = match (self.outlook, self.kept_at.first()) {
+        let outlook = match (self.outlook, self.elsewhere.first()) {
             (Outlook::ProbablyGone { .. }, Some(url)) => {
                 format!("probably gone upstream, kept at {}", url.host())
             }
@@ -96,7 +96,7 @@ impl Row<'_> {
             "size": pin.size,
             "cached": self.cached,
             "upstream": self.outlook.as_str(),
-            "kept_at": self.kept_at.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
+            "elsewhere": self.elsewhere.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! `hints.rs`.
 
 mod args;
+mod audit;
 mod cache;
 mod context;
 mod ensure;
@@ -52,6 +53,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Show(arguments) => show::run(&context, &arguments),
         Command::Verify(arguments) => verify::run(&context, &arguments),
+        Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Cache(command) => cache::run(&context, command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),

@@ -110,8 +110,8 @@ impl Reporter {
                 subject,
                 &format!("{url}: {verdict}; again in {:.1} s", pause.as_secs_f64()),
             ),
-            // The last failure is part of the error that follows.
-            What::Failed { next: None, .. } => {}
+            // The last failure is part of what is said in the end.
+            What::Failed { next: None, .. } => self.forget(subject),
             What::Failed { url, verdict, .. } => self.warn(subject, &format!("{url}: {verdict}")),
             What::Quarantined { path, reason } => self.warn(
                 subject,
@@ -194,6 +194,15 @@ impl Reporter {
     }
 
     fn done(&self, subject: &str, cached: bool, size: u64) {
+        self.forget(subject);
+        if !cached {
+            self.warn(subject, &format!("verified, {}", HumanBytes(size)));
+        } else if self.verbose > 0 {
+            self.warn(subject, "cached");
+        }
+    }
+
+    fn forget(&self, subject: &str) {
         let job = self
             .jobs
             .lock()
@@ -201,11 +210,6 @@ impl Reporter {
             .remove(subject);
         if let Some(bar) = job.and_then(|job| job.bar) {
             bar.finish_and_clear();
-        }
-        if !cached {
-            self.warn(subject, &format!("verified, {}", HumanBytes(size)));
-        } else if self.verbose > 0 {
-            self.warn(subject, "cached");
         }
     }
 

@@ -55,7 +55,7 @@ struct Shown<'a> {
     sources: Vec<Source>,
     path: Option<String>,
     outlook: Outlook,
-    kept_at: Vec<&'a Url>,
+    elsewhere: Vec<&'a Url>,
 }
 
 impl<'a> Shown<'a> {
@@ -82,7 +82,7 @@ impl<'a> Shown<'a> {
             sources,
             path,
             outlook: context.catalog.outlook(image, pin, today),
-            kept_at: context.catalog.alternates_that_keep(pin, today).collect(),
+            elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
         })
     }
 
@@ -91,13 +91,13 @@ impl<'a> Shown<'a> {
         let Outlook::ProbablyGone { since } = self.outlook else {
             return None;
         };
-        let who = if !self.kept_at.is_empty() {
-            let urls: Vec<_> = self.kept_at.iter().map(|url| url.as_str()).collect();
+        let who = if !self.elsewhere.is_empty() {
+            let urls: Vec<_> = self.elsewhere.iter().map(|url| url.as_str()).collect();
             format!("still at {}", urls.join(", "))
-        } else if own_mirrors {
-            "your mirror may have it".to_owned()
         } else if self.path.is_some() {
             "the cache has it".to_owned()
+        } else if own_mirrors {
+            "your mirror may have it".to_owned()
         } else {
             "only a --mirror of your own may have it".to_owned()
         };
@@ -222,7 +222,7 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
                     Outlook::ProbablyGone { since } => Some(since.to_string()),
                     _ => None,
                 },
-                "kept_at": shown.kept_at.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
+                "elsewhere": shown.elsewhere.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
                 "sources": sources,
             })
         })

@@ -17,6 +17,11 @@ static WATCHED: Once = Once::new();
 
 /// Starts to watch. Only what takes long needs it: before, the default action is right.
 pub(crate) fn watch() {
+    watch_and_say("stopped; what has arrived is kept, the same command goes on");
+}
+
+/// The same, with other last words. Whoever watches first has them.
+pub(crate) fn watch_and_say(farewell: &'static str) {
     WATCHED.call_once(|| {
         // Without the watcher the default action still stops us.
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
@@ -27,7 +32,7 @@ pub(crate) fn watch() {
                     for signal in signals.forever() {
                         let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
                         if !again {
-                            std::thread::spawn(leave_soon);
+                            std::thread::spawn(move || leave_soon(farewell));
                             continue;
                         }
                         std::process::exit(i32::from(exit_code()));
@@ -51,9 +56,9 @@ pub(crate) fn exit_code() -> u8 {
 }
 
 /// For a main thread that waits for a server and cannot notice.
-fn leave_soon() {
+fn leave_soon(farewell: &str) {
     std::thread::sleep(GRACE);
-    super::output::note("error: stopped; what has arrived is kept, the same command goes on");
+    super::output::note(&format!("error: {farewell}"));
     std::process::exit(i32::from(exit_code()));
 }
 

@@ -247,6 +247,14 @@ fn encode(value: &str) -> String {
 fn media_type(bytes: &[u8], sent_as: Option<&str>) -> Result<String, String> {
     let document: Value =
         serde_json::from_slice(bytes).map_err(|_| "a manifest that is not JSON".to_owned())?;
+    if !document.is_object() {
+        return Err("a manifest that is not an object".to_owned());
+    }
+    // An index to the one and a manifest to the other (CVE-2021-41190).
+    let has = |key: &str| document.get(key).is_some();
+    if has("manifests") && (has("layers") || has("config")) {
+        return Err("a manifest that is an index as well".to_owned());
+    }
     let inside = match document.get("mediaType") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.as_str()),
@@ -352,6 +360,17 @@ mod tests {
             ("{}".to_owned(), Some("application/json"), None),
             (r#"{"mediaType": 1}"#.to_owned(), Some(oci), None),
             ("<html>".to_owned(), Some(oci), None),
+            ("[]".to_owned(), Some(oci), None),
+            (
+                r#"{"manifests": [], "layers": []}"#.to_owned(),
+                Some(oci),
+                None,
+            ),
+            (
+                r#"{"manifests": [], "config": {}}"#.to_owned(),
+                Some(OCI_INDEX),
+                None,
+            ),
         ] {
             let found = media_type(document.as_bytes(), sent_as).ok();
             assert_eq!(found.as_deref(), expect, "{document} {sent_as:?}");

@@ -262,8 +262,19 @@ fn list_tells_what_is_cached_and_json_has_the_documented_fields() {
     assert_eq!(
         keys,
         [
-            "arch", "cached", "distro", "image", "kept_at", "kind", "sha256", "size", "snapshot",
-            "upstream", "url", "variant", "version"
+            "arch",
+            "cached",
+            "distro",
+            "elsewhere",
+            "image",
+            "kind",
+            "sha256",
+            "size",
+            "snapshot",
+            "upstream",
+            "url",
+            "variant",
+            "version"
         ]
     );
     assert_eq!(row["cached"], true);

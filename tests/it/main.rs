@@ -26,6 +26,8 @@ mod oci;
 mod tls;
 
 #[cfg(feature = "cli")]
+mod audit;
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod concurrency;

@@ -61,8 +61,8 @@ fn list_marks_what_is_probably_gone() {
         let words: Vec<_> = (0..3).map(|at| &rows[at]["upstream"]).collect();
         assert_eq!(words, [a, b, "unknown"], "{epoch}");
         let archive = "https://archive.example/20260128_13:00/a.tar.xz";
-        assert_eq!(rows[0]["kept_at"], json!([archive]));
-        assert_eq!(rows[1]["kept_at"], json!([]));
+        assert_eq!(rows[0]["elsewhere"], json!([archive]));
+        assert_eq!(rows[1]["elsewhere"], json!([]));
     }
     let text = on(&lab, LAST_DAY, &["list"]).stdout;
     assert!(!text.contains("gone"), "{text}");

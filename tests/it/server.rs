@@ -16,7 +16,7 @@ pub(crate) enum Step {
     /// Sends bytes as they are: status line, headers, body.
     Send(Vec<u8>),
     /// Waits.
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // only those tests need it
+    #[allow(dead_code)] // not every set of tests needs it
     Pause(Duration),
     /// Says nothing more until the client gives up.
     Stall,
@@ -46,10 +46,19 @@ impl Seen {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Where a `Range: bytes=N-` starts.
+    /// Where a `Range: bytes=N-` or `N-M` starts.
     pub(crate) fn range_start(&self) -> Option<u64> {
+        self.range()?.0.parse().ok()
+    }
+
+    /// Where a `Range: bytes=N-M` ends.
+    fn range_end(&self) -> Option<usize> {
+        self.range()?.1.parse().ok()
+    }
+
+    fn range(&self) -> Option<(&str, &str)> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
-        range.strip_suffix('-')?.parse().ok()
+        range.split_once('-')
     }
 }
 
@@ -288,12 +297,14 @@ pub(crate) fn file(body: &[u8], seen: &Seen) -> Vec<Step> {
             )
         }
         Some(start) if seen.header("if-range").is_none_or(|value| value == etag.1) => {
-            let range = format!("bytes {start}-{}/{}", body.len() - 1, body.len());
+            let last = body.len() - 1;
+            let last = seen.range_end().map_or(last, |end| end.min(last));
+            let range = format!("bytes {start}-{last}/{}", body.len());
             let start = usize::try_from(start).unwrap();
             reply(
                 "206 Partial Content",
                 &[etag, ("Content-Range", &range)],
-                &body[start..],
+                &body[start..=last],
             )
         }
         _ => reply("200 OK", &[etag], body),

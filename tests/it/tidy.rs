@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// listed too, so that the map is one table; `cli` belongs to the binary.
 const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
+    ("audit", 7),
     ("rootfs", 7),
     ("oci", 6),
     ("publish", 6),

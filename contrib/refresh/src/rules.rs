@@ -25,7 +25,7 @@ pub fn judge(
     old: Option<&Pin>,
     candidate: &Candidate,
     today: Date,
-    older: Older,
+    back: Older,
 ) -> Result<Change, Trouble> {
     let latest = today.plus_days(FUTURE);
     if let (Some(date), Some(latest)) = (candidate.snapshot.date(), latest)
@@ -38,7 +38,7 @@ pub fn judge(
         return Ok(Change::New);
     };
     let order = age_order(candidate.snapshot.as_str(), old.snapshot.as_str());
-    if order.is_lt() && older == Older::Refused {
+    if order.is_lt() && back == Older::Refused {
         let why = format!(
             "upstream's newest is {}, older than the pinned {} (--allow-older)",
             candidate.snapshot, old.snapshot

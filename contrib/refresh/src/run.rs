@@ -330,14 +330,12 @@ impl Run<'_> {
         if old.is_some() || image.ephemeral {
             return None;
         }
+        // Registries keep what is pinned by its digest.
+        let address = candidate.address.url()?;
         let mut longest = Some(0);
-        let addresses = candidate.address.url().into_iter();
-        for url in addresses.chain(&candidate.alternates) {
+        for url in std::iter::once(address).chain(&candidate.alternates) {
             let days = rules::kept_for(self.origin_at(url));
             longest = longest.zip(days).map(|(x, y): (u64, u64)| x.max(y));
-        }
-        if candidate.address.url().is_none() {
-            return None;
         }
         longest.filter(|days| *days < self.settings.interval)
     }

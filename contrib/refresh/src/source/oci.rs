@@ -23,16 +23,16 @@ pub(super) fn follow(unit: &Unit<'_>, answers: &Answers) -> Result<Candidate, St
     if found.is_index() {
         return Err(bad("an index within an index").into());
     }
-    let serial = match serial(tag, &found.annotations) {
-        Some(serial) => serial,
+    let name_of = |annotations: &_| serial(tag, annotations);
+    let serial = if let Some(serial) = name_of(&found.annotations) {
+        serial
+    } else {
         // The indexes of some builders say nothing: their manifests may.
-        None => {
-            let bytes = manifest(answers, repository, &format!("sha256:{}", found.digest))?;
-            let annotations = annotations(bytes).map_err(|why| bad(&why))?;
-            serial(tag, &annotations).ok_or_else(|| {
-                bad("neither a version nor a date is in its annotations: nothing to call it by")
-            })?
-        }
+        let bytes = manifest(answers, repository, &format!("sha256:{}", found.digest))?;
+        let annotations = annotations(bytes).map_err(|why| bad(&why))?;
+        name_of(&annotations).ok_or_else(|| {
+            bad("neither a version nor a date is in its annotations: nothing to call it by")
+        })?
     };
     let snapshot = serial
         .parse()

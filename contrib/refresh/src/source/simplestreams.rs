@@ -6,10 +6,10 @@ use distro_fetch::catalog::{Address, SourceType, Trust};
 use distro_fetch::simplestreams::{
     Index, Item, Product, Products, Version, relative_path, server_base,
 };
-use distro_fetch::{Arch, Digest, Url};
+use distro_fetch::{Arch, Digest, Snapshot, Url};
 
 use super::{Candidate, Desk, Sums, Unit, age_order, template};
-use crate::ask::{Answers, Ask, Problem, Stop, Trouble};
+use crate::ask::{Answers, Problem, Stop, Trouble};
 
 type Outcome = Result<Candidate, Stop>;
 
@@ -180,10 +180,15 @@ impl<'a> Server<'a> {
         let bad = |why: String| {
             Problem::Malformed.because(format!("{} {}: {why}", product.key, version.serial))
         };
-        let snapshot = version
+        let snapshot: Snapshot = version
             .serial
             .parse()
             .map_err(|error: distro_fetch::Error| bad(error.message().to_owned()))?;
+        // Without a day, neither "older" nor "from the future" has a meaning (test 98 of the
+        // threat model); the format has always had one.
+        if snapshot.date().is_none() {
+            return Err(bad("a serial without a date".to_owned()).into());
+        }
         let url = self.address(unit, item).map_err(&bad)?;
         let sums = Sums {
             sha256: item.sha256,
