@@ -40,7 +40,8 @@ others "$dir/catalog.json" > "$body" || die "catalog.json is no JSON"
 others catalog.json | cmp -s - "$body" || die "more than pins has changed in catalog.json"
 
 title=$(head -n 1 "$dir/subject.txt")
-[[ $title =~ ^catalog:\ [[:print:]]{1,200}$ ]] || die "the subject is not one line about the catalog"
+[[ $title == 'catalog: '* && $title != *[[:cntrl:]]* && ${#title} -le 200 ]] ||
+    die "the subject is not one line about the catalog"
 if [ "$(stat -c %s "$dir/summary.md")" -le "$max_body" ]; then
     cp "$dir/summary.md" "$body"
 else
