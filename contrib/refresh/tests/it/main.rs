@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is a failed test
 
+mod checksums;
 mod command;
 mod rules;
 #[path = "../../../../tests/it/server.rs"]
