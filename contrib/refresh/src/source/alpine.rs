@@ -44,10 +44,10 @@ pub(super) fn follow(
         snapshot,
         sums: Sums {
             sha256: Some(newest.sha256),
-            sha512: Some(newest.sha512),
+            sha512: newest.sha512,
             md5: None,
         },
-        size: Some(newest.size),
+        size: newest.size,
         trust: unit.trust(),
         signer: None,
         combined: None,
