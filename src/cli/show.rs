@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::base::{Date, HumanBytes};
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Outlook, Pin, Reference, Trust};
+use distro_fetch::catalog::{Image, Outlook, Pin, Reference, Retention, Trust};
 use distro_fetch::fetch::{Request, Source};
 use distro_fetch::{Error, Kind, Url};
 use serde_json::{Value, json};
@@ -146,7 +146,11 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
             .into_iter()
             .find(|it| Some(&it.name) == source.origin.as_ref())
         {
-            about.push(("retention", format!("upstream keeps {}", origin.retention)));
+            let kept = match origin.retention {
+                Retention::Permanent => "upstream keeps everything".to_owned(),
+                retention => format!("upstream keeps {retention}"),
+            };
+            about.push(("retention", kept));
         }
     }
     let unpinned: Vec<_> = image

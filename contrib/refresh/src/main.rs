@@ -18,7 +18,7 @@ use distro_fetch::base::Timestamp;
 use distro_fetch::catalog::{Rules, SourceType};
 use distro_fetch::net::{Client, Config, Proxies};
 use refresh::keys::Keys;
-use refresh::report::Report;
+use refresh::report::{Report, group};
 use refresh::rules::Older;
 use refresh::run::{Settings, run};
 use refresh::summary::{self, Outcome};
@@ -64,13 +64,14 @@ fn refresh(arguments: &Arguments, out: &mut Vec<u8>) -> Result<u8> {
     let failed = !report.failures.is_empty();
     let refused = failed && !arguments.keep_going;
     write_texts(arguments, &report, refused)?;
-    for failure in &report.failures {
-        let (image, arch) = (&failure.image, failure.arch);
-        writeln!(
-            out,
-            "{image} {arch}: {}",
-            one_line(&failure.trouble.to_string())
-        )?;
+    for group in group(&report.failures) {
+        let first = group.pins[0];
+        let more = match group.pins.len() {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        let why = one_line(&group.trouble.to_string());
+        writeln!(out, "{} {}{more}: {why}", first.image, first.arch)?;
     }
     if refused {
         bail!(

@@ -1,5 +1,7 @@
 //! What a run found: the new catalog, and all that a reviewer has to know of it.
 
+use std::collections::BTreeMap;
+
 use distro_fetch::catalog::{Address, Catalog, Pin, Retention, Trust};
 use distro_fetch::{Arch, ImageName, Snapshot};
 
@@ -78,6 +80,32 @@ impl Failed {
     pub fn is_lost(&self) -> bool {
         self.kept.is_some() && self.trouble.kind == Problem::Unlisted
     }
+}
+
+/// One trouble and all that it befell: a server that is down is told once.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// What happened.
+    pub trouble: &'a Trouble,
+    /// To whom: at least one, in the order of the catalog.
+    pub pins: Vec<&'a Failed>,
+}
+
+/// Puts together what failed for the same reason; the order is that of the first of each.
+pub fn group<'a>(failed: impl IntoIterator<Item = &'a Failed>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut places: BTreeMap<&Trouble, usize> = BTreeMap::new();
+    for it in failed {
+        let place = *places.entry(&it.trouble).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group {
+                trouble: &it.trouble,
+                pins: Vec::new(),
+            });
+        }
+        groups[place].pins.push(it);
+    }
+    groups
 }
 
 /// An image that is not added.

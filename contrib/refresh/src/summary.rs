@@ -7,7 +7,8 @@ use distro_fetch::ImageName;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::catalog::{Pin, Trust};
 
-use crate::report::{Changed, Failed, Report};
+use crate::ask::Trouble;
+use crate::report::{Changed, Failed, Group, Report, group};
 
 /// Whether the new pins were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,7 @@ pub enum Outcome {
 /// # Errors
 /// None that a template without fallible parts can have.
 pub fn render(report: &Report, outcome: Outcome) -> Result<String, askama::Error> {
-    let lost = report.failures.iter().filter(|it| it.is_lost()).collect();
-    let alarms = report.failures.iter().filter(|it| !it.is_lost()).collect();
+    let (lost, alarms): (Vec<_>, Vec<_>) = report.failures.iter().partition(|it| it.is_lost());
     let looked_at = report.changes.iter().filter(|it| {
         // What a reviewer should not wave through.
         it.other_place || it.other_size
@@ -37,8 +37,8 @@ pub fn render(report: &Report, outcome: Outcome) -> Result<String, askama::Error
         },
         unpinned: by_image(&report.unpinned),
         refused: outcome == Outcome::Refused,
-        lost,
-        alarms,
+        lost: group(lost),
+        alarms: group(alarms),
         odd: looked_at.collect(),
     }
     .render()?;
@@ -56,8 +56,8 @@ struct Summary<'a> {
     title: String,
     unpinned: Vec<Unpinned<'a>>,
     refused: bool,
-    lost: Vec<&'a Failed>,
-    alarms: Vec<&'a Failed>,
+    lost: Vec<Group<'a>>,
+    alarms: Vec<Group<'a>>,
     odd: Vec<&'a Changed>,
 }
 
@@ -142,15 +142,32 @@ impl Changed {
 }
 
 impl Failed {
-    fn kept_snapshot(&self) -> String {
-        let kept = self.kept.as_ref();
-        kept.map_or_else(|| "–".to_owned(), code)
+    fn why(&self) -> String {
+        why(&self.trouble)
+    }
+}
+
+impl Group<'_> {
+    fn why(&self) -> String {
+        why(self.trouble)
     }
 
-    fn why(&self) -> String {
-        let kind = self.trouble.kind.as_str();
-        format!("**{kind}**: {}", plain(&self.trouble.message))
+    /// The pins with what they stay at, not all of them if a whole server is down.
+    fn pins(&self) -> String {
+        let shown = self.pins.iter().take(MAX_PINS).map(|it| match &it.kept {
+            Some(kept) => format!("{} {} `{kept}`", it.image, it.arch),
+            None => format!("{} {}", it.image, it.arch),
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        match self.pins.len().saturating_sub(MAX_PINS) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        }
     }
+}
+
+fn why(trouble: &Trouble) -> String {
+    format!("**{}**: {}", trouble.kind.as_str(), plain(&trouble.message))
 }
 
 /// The change in tenths of a per cent, without floating point.
@@ -208,6 +225,8 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
+/// Pins of one row.
+const MAX_PINS: usize = 12;
 /// Characters of one message.
 const MAX_QUOTED: usize = 600;
 
