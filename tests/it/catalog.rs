@@ -4,11 +4,12 @@
 //! message, `LINE:COLUMN: text`.
 
 mod canonical;
+mod source;
 
 use std::fmt::Write as _;
 
-use distro_fetch::catalog::{Rules, Trust};
-use distro_fetch::{Arch, Catalog};
+use distro_fetch::Catalog;
+use distro_fetch::catalog::Rules;
 
 /// A piece of [`GOOD`], which stands there once, and what is put in its place.
 type Edit<'a> = (&'a str, &'a str);
@@ -171,35 +172,6 @@ fn a_field_is_known_and_there() {
     assert_eq!(
         verdict(&edited(&[edit]), Rules::Embedded),
         "18:18: a pin needs the field \"sha256\""
-    );
-}
-
-#[test]
-fn a_source_may_differ_by_architecture() {
-    let edit = (
-        r#""item": "x" }"#,
-        r#""item": "x", "item@arm64": "y", "trust": "signature", "trust@arm64": "https" }"#,
-    );
-    let catalog = Catalog::parse(&edited(&[edit]), Rules::Embedded).unwrap();
-    let source = catalog.get("alpine-3.21").unwrap().source.clone().unwrap();
-    for (arch, item, trust) in [
-        (Arch::Amd64, "x", Trust::Signature),
-        (Arch::Arm64, "y", Trust::Https),
-    ] {
-        assert_eq!(source.field("item", arch), Some(item));
-        assert_eq!(source.trust_of(arch), trust);
-        assert_eq!(source.origin_of(arch), Some("up"));
-    }
-    assert!(Catalog::parse(&catalog.to_json(), Rules::Embedded).unwrap() == catalog);
-    check(
-        Rules::Embedded,
-        r#"
-        "item": "x" => "item": "x", "item@x86_64": "y" => 15:103: a source has no field "item@x86_64"
-        "item": "x" => "item": "x", "items@amd64": "y" => 15:103: a source has no field "items@amd64"
-        "item": "x" => "item": "x", "signature": "y" => 15:103: a source has no field "signature"
-        "item": "x" => "item": "x", "origin@amd64": "y" => 15:119: there is no origin "y"
-        "item": "x" => "item": "x", "trust@amd64": "y" => 15:118: unknown trust "y" (one of: signature, https)
-        "#,
     );
 }
 

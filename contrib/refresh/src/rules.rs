@@ -84,12 +84,15 @@ pub enum Older {
 
 /// The pin that a candidate of the same snapshot leaves: what was learnt meanwhile is added.
 pub fn kept(old: &Pin, candidate: &Candidate) -> Pin {
-    let mut alternates = old.alternates.to_vec();
-    for url in &candidate.alternates {
+    // What a template gives comes first, what people found after it: a place that is added by
+    // review stays where it is, whether the source names another one before or after.
+    let mut alternates = candidate.alternates.clone();
+    for url in &*old.alternates {
         if !alternates.contains(url) {
             alternates.push(url.clone());
         }
     }
+    alternates.retain(|url| Some(url) != candidate.address.url());
     let size = old.size.or(candidate.size);
     Pin {
         address: candidate.address.clone(),

@@ -36,16 +36,18 @@ pub(super) fn follow(
         .version
         .parse()
         .map_err(|error: distro_fetch::Error| Problem::Malformed.because(error.message()))?;
+    let url = unit.below_base(&format!("{directory}{}", newest.file))?;
+    let alternate = alternate(unit, desk, &snapshot, &url)?;
     Ok(Candidate {
-        address: Address::Url(unit.below_base(&format!("{directory}{}", newest.file))?),
-        alternates: alternate(unit, desk, &snapshot)?.into_iter().collect(),
+        address: Address::Url(url),
+        alternates: alternate.into_iter().collect(),
         snapshot,
         sums: Sums {
             sha256: Some(newest.sha256),
-            sha512: Some(newest.sha512),
+            sha512: newest.sha512,
             md5: None,
         },
-        size: Some(newest.size),
+        size: newest.size,
         trust: unit.trust(),
         signer: None,
         combined: None,

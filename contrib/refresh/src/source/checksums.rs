@@ -33,6 +33,7 @@ pub(super) fn follow(
         directory: field("directory")?,
         file: field("file")?,
         sums: field("sums")?,
+        point: None,
     };
     if !place.directory.contains("{point}") {
         return place.follow();
@@ -44,16 +45,13 @@ pub(super) fn follow(
             directory: place.directory.replace("{point}", release),
             file: place.file.replace("{point}", release),
             sums: place.sums.replace("{point}", release),
+            point: Some(release),
             ..place
         };
         match of_point.follow() {
             // A directory of the next point release may be there before its images are.
             Err(Stop::Trouble(trouble)) if trouble.kind == Problem::Unlisted => {
                 last = Some(trouble);
-            }
-            Ok(it) if point(it.snapshot.as_str()) != release && release.contains('.') => {
-                let why = format!("{} lies in the directory of {release}", it.snapshot);
-                return Err(Problem::Identity.because(why).into());
             }
             outcome => return outcome,
         }
@@ -69,9 +67,11 @@ struct Place<'u> {
     directory: String,
     file: String,
     sums: String,
+    /// The point release whose place it is.
+    point: Option<&'u str>,
 }
 
-impl<'u> Place<'u> {
+impl Place<'_> {
     fn follow(&self) -> Result<Candidate, Stop> {
         let snapshots = self.snapshots()?;
         if snapshots.is_empty() {
@@ -114,7 +114,12 @@ impl<'u> Place<'u> {
             let name = name.trim_end_matches('/');
             capture(pattern, "snapshot", name)
         });
-        Ok(newest_first(words))
+        let mut snapshots = newest_first(words);
+        // Builds of another point release lie there while upstream prepares or tidies up.
+        if let Some(release) = self.point.filter(|it| it.contains('.')) {
+            snapshots.retain(|it| point(it.as_str()) == release);
+        }
+        Ok(snapshots)
     }
 
     /// The point releases above this place that begin with `prefix`, newest first.
@@ -140,10 +145,10 @@ impl<'u> Place<'u> {
     }
 
     fn candidate(&self, snapshot: &Snapshot) -> Result<Candidate, Stop> {
-        let fill = |template: &str| for_snapshot(template, snapshot.as_str());
-        let (directory, file) = (fill(&self.directory), fill(&self.file));
-        let (sums, signer) = self.read_sums(&directory, &fill(&self.sums))?;
-        let document = fill(&self.sums);
+        let named = |template: &str| for_snapshot(template, snapshot.as_str());
+        let (directory, file) = (named(&self.directory), named(&self.file));
+        let (sums, signer) = self.read_sums(&directory, &named(&self.sums))?;
+        let document = named(&self.sums);
         // A document that has the file's name in its own is about that file.
         let entry = if document.starts_with(&file) {
             sums.find_beside(&file)
@@ -157,10 +162,12 @@ impl<'u> Place<'u> {
             };
             problem.because(format!("{directory}{document}: {error}"))
         })?;
+        let url = self.unit.below_base(&format!("{directory}{file}"))?;
+        let alternate = alternate(self.unit, self.desk, snapshot, &url)?;
         Ok(Candidate {
             snapshot: snapshot.clone(),
-            address: Address::Url(self.unit.below_base(&format!("{directory}{file}"))?),
-            alternates: self.alternate(snapshot)?.into_iter().collect(),
+            address: Address::Url(url),
+            alternates: alternate.into_iter().collect(),
             sums: super::Sums {
                 sha256: entry.sha256,
                 sha512: entry.sha512,
@@ -196,18 +203,14 @@ impl<'u> Place<'u> {
             .map_err(|error| Problem::Malformed.because(format!("{url}: {error}")))?;
         Ok((sums, signer))
     }
-
-    /// The other place that the source names: `ORIGIN:PATH`.
-    fn alternate(&self, snapshot: &Snapshot) -> Result<Option<Url>, Trouble> {
-        alternate(self.unit, self.desk, snapshot)
-    }
 }
 
-/// The other place of a file that a source names: `ORIGIN:PATH`.
+/// The other place of a file at `own` that a source names, `ORIGIN:PATH`, if it is another one.
 pub(super) fn alternate(
     unit: &Unit<'_>,
     desk: &Desk<'_>,
     snapshot: &Snapshot,
+    own: &Url,
 ) -> Result<Option<Url>, Trouble> {
     let Some(template) = unit.source.field("alternate", unit.arch) else {
         return Ok(None);
@@ -220,7 +223,8 @@ pub(super) fn alternate(
     let origin = origin.ok_or_else(|| bad("there is no such origin"))?;
     let path = for_snapshot(&for_arch(path, unit.arch), snapshot.as_str());
     let url = origin.url.append(&path);
-    url.map(Some).map_err(|error| bad(error.message()))
+    let url = url.map_err(|error| bad(error.message()))?;
+    Ok((url != *own).then_some(url))
 }
 
 /// The directory above the first segment with `hole` in it, and that segment.

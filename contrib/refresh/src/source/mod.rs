@@ -235,6 +235,11 @@ mod tests {
                 "10.2-20260526.0 10.1-20250601.0",
             ),
             ("b291 b1000", "b1000 b291"),
+            // Debian's typing error of 2023-07-23 sorts above every real date.
+            (
+                "20230711-1438 2023230723-1450 20230717-1444",
+                "20230717-1444 20230711-1438",
+            ),
             ("../2026 a/2026 latest", ""),
         ] {
             let found = newest_first(words.split(' ').map(str::to_owned));
