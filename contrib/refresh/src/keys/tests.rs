@@ -19,7 +19,13 @@ fn the_keys_are_the_ones_that_were_reviewed() {
     let origins: Vec<_> = keys.origins().collect();
     assert_eq!(
         origins,
-        ["fedora", "fedora-archive", "ubuntu-cloud", "void"]
+        [
+            "fedora",
+            "fedora-archive",
+            "fedora-secondary",
+            "ubuntu-cloud",
+            "void"
+        ]
     );
     assert_eq!(
         pinned("ubuntu-cloud"),
@@ -39,6 +45,7 @@ fn the_keys_are_the_ones_that_were_reviewed() {
     ];
     assert_eq!(pinned("fedora"), fedora);
     assert_eq!(pinned("fedora-archive"), fedora);
+    assert_eq!(pinned("fedora-secondary"), fedora);
     assert_eq!(pinned("void"), ["4D56E70F102AF9F9"]);
     assert!(keys.of("debian-cloud").is_none());
 }
