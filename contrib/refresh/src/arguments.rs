@@ -12,6 +12,7 @@ use refresh::run::DEFAULT_INTERVAL;
 /// Everything is resolved before anything is written; if anything fails, nothing is. Without
 /// `--only`, all images are refreshed.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools)] // flags are what a command line has
 #[command(
     name = "refresh",
     bin_name = "cargo refresh",

@@ -66,12 +66,12 @@ fn refresh(arguments: &Arguments, out: &mut Vec<u8>) -> Result<u8> {
     write_texts(arguments, &report, refused)?;
     for group in group(&report.failures) {
         let first = group.pins[0];
-        let more = match group.pins.len() {
+        let others = match group.pins.len() {
             1 => String::new(),
             n => format!(" and {} more", n - 1),
         };
         let why = one_line(&group.trouble.to_string());
-        writeln!(out, "{} {}{more}: {why}", first.image, first.arch)?;
+        writeln!(out, "{} {}{others}: {why}", first.image, first.arch)?;
     }
     if refused {
         bail!(

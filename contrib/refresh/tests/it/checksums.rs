@@ -27,7 +27,7 @@ fn follows(name: &str, fields: &Value) -> Catalog {
     for (key, value) in fields.as_object().unwrap() {
         source[key] = value.clone();
     }
-    let (name, image) = image(name, &["amd64"], source);
+    let (name, image) = image(name, &["amd64"], &source);
     catalog(&json!("permanent"), &[(name.as_str(), image)])
 }
 

@@ -12,13 +12,15 @@ use crate::table::{Table, catalog, failures, image, pin, pins, refresh, settings
 
 const ROOT: &[u8] = b"a root file system";
 
-/// A simplestreams server with one product per name in `products`: its builds as
-/// `serial, bytes of the root file`.
-fn streams(products: &[(&str, &[(&str, &[u8])])]) -> Table {
+/// The key of a product, and its builds as `serial, bytes of the root file`.
+type Product<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+
+/// A simplestreams server.
+fn streams(products: &[Product<'_>]) -> Table {
     streams_at("https://up.example/", products)
 }
 
-fn streams_at(base: &str, products: &[(&str, &[(&str, &[u8])])]) -> Table {
+fn streams_at(base: &str, products: &[Product<'_>]) -> Table {
     let mut all = serde_json::Map::new();
     let mut table = Table::default();
     for (key, builds) in products {
@@ -66,12 +68,12 @@ fn two_images() -> Catalog {
     let (alpine, a) = image(
         "alpine-3.21",
         &["amd64"],
-        follows("alpine:3.21:{arch}:default"),
+        &follows("alpine:3.21:{arch}:default"),
     );
     let (debian, b) = image(
         "debian-13",
         &["amd64", "arm64"],
-        follows("debian:trixie:{arch}:default"),
+        &follows("debian:trixie:{arch}:default"),
     );
     catalog(&json!("permanent"), &[(&alpine, a), (&debian, b)])
 }
@@ -350,7 +352,7 @@ fn mirrors_that_disagree_stop_a_pin() {
         let (alpine, a) = image(
             "alpine-3.21",
             &["amd64"],
-            follows("alpine:3.21:{arch}:default"),
+            &follows("alpine:3.21:{arch}:default"),
         );
         let catalog = catalog(&json!("permanent"), &[(&alpine, a)]);
         let report = refresh(&catalog, &world, &settings);
@@ -379,7 +381,7 @@ fn what_is_forgotten_sooner_than_it_is_looked_at_is_not_added() {
         let (name, mut it) = image(
             "alpine-3.21",
             &["amd64"],
-            follows("alpine:3.21:{arch}:default"),
+            &follows("alpine:3.21:{arch}:default"),
         );
         if ephemeral {
             it["ephemeral"] = true.into();
@@ -443,7 +445,7 @@ fn sha512_alone_is_streamed_once() {
         "type": "checksums", "origin": "up", "directory": "trixie/{snapshot}/",
         "file": "debian-13-genericcloud-{arch}-{snapshot}.qcow2", "sums": "SHA512SUMS",
     });
-    let (name, it) = image("debian-13-cloud", &["amd64"], source);
+    let (name, it) = image("debian-13-cloud", &["amd64"], &source);
     let catalog = catalog(&json!("permanent"), &[(&name, it)]);
     let sha512: String = <sha2::Sha512 as sha2::Digest>::digest(ROOT)
         .iter()

@@ -96,7 +96,7 @@ pub(crate) fn catalog(retention: &Value, images: &[(&str, Value)]) -> Catalog {
 }
 
 /// An image that follows `source`, without pins.
-pub(crate) fn image(name: &str, arches: &[&str], source: Value) -> (String, Value) {
+pub(crate) fn image(name: &str, arches: &[&str], source: &Value) -> (String, Value) {
     let mut parts = name.splitn(3, '-');
     let mut image = json!({
         "distro": parts.next(), "version": parts.next(), "kind": "rootfs",
