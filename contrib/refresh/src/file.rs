@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use distro_fetch::Catalog;
 use distro_fetch::catalog::Rules;
+use distro_fetch::{Catalog, sys};
 
 /// What becomes of the new text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +43,22 @@ pub(crate) fn write(
     Ok(true)
 }
 
-/// The old file, or the whole new one: never a part of it.
-#[allow(clippy::disallowed_methods)] // a fence of the library, whose own rename is behind `fetch`
+/// The old file, or the whole new one: never a part of it, whatever happens in between.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
+    temporary.push(format!(".{}.tmp", sys::unique_suffix()));
     let temporary = PathBuf::from(temporary);
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
+    let write = || {
+        let mut file = sys::create_public(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(fs::metadata(path)?.permissions())?;
+        file.sync_all()?;
+        sys::rename_over(&temporary, path)
+    };
+    write()
+        .inspect_err(|_| {
+            let _ = sys::remove_file_if_any(&temporary);
+        })
         .with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -345,13 +345,27 @@ fn mistakes_are_told() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_catalog() {
-    // `/dev/full` behind the name of the new file: writing it fails as on a full disk.
+fn what_cannot_be_written_leaves_the_old_catalog() {
+    // A limit on the size of files stops the write in the middle, as a full disk does.
     let lab = Lab::new("full");
     let before = lab.text("catalog.json");
-    std::os::unix::fs::symlink("/dev/full", lab.path("catalog.json.new")).unwrap();
-    let said = lab.follow(&linuxcontainers("2026-01-29"), &[]);
-    said.expect(1);
-    assert!(said.err.contains("No space left"), "{}", said.err);
+    let server = linuxcontainers("2026-01-29");
+    let origin = format!("linuxcontainers={}", server.url("/"));
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_refresh"))
+        .arg("--catalog")
+        .arg(lab.path("catalog.json"))
+        .args(["--only", "alpine-*", "--origin", &origin])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("cannot write ") && told.contains("too large"),
+        "{told}"
+    );
     assert_eq!(lab.text("catalog.json"), before);
+    let left = std::fs::read_dir(&lab.folder).unwrap().count();
+    assert_eq!(left, 1, "nothing beside it");
 }
