@@ -112,7 +112,7 @@ impl Answers {
         self.0.insert(ask, answer);
     }
 
-    /// A document: its bytes, why there are none, or [`Need`] if it has not been asked for.
+    /// A document: its bytes, why there are none, or [`Stop::Need`] if it has not been asked for.
     ///
     /// # Errors
     /// [`Stop::Need`], or what upstream said.
