@@ -9,6 +9,8 @@
 
 #[cfg(feature = "fetch")]
 pub mod audit;
+#[cfg(feature = "unpack")]
+pub mod archive;
 pub mod base;
 #[cfg(feature = "fetch")]
 pub mod cache;
