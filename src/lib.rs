@@ -7,10 +7,10 @@
 //! The library prints nothing and reads no environment variable. `ARCHITECTURE.md` has the map of
 //! the rooms.
 
-#[cfg(feature = "fetch")]
-pub mod audit;
 #[cfg(feature = "unpack")]
 pub mod archive;
+#[cfg(feature = "fetch")]
+pub mod audit;
 pub mod base;
 #[cfg(feature = "fetch")]
 pub mod cache;

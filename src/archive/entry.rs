@@ -27,6 +27,13 @@ pub struct Entry {
     pub extents: Option<Vec<Extent>>,
 }
 
+impl Entry {
+    /// Whether it is a regular file, which has data.
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
