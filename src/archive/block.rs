@@ -4,6 +4,7 @@
 //! `tar.h`; star(5) for the one field that star takes from the prefix.
 
 use super::entry::Device;
+use super::pax::show;
 
 /// Bytes of a header, and the unit of everything in a tar.
 pub(super) const BLOCK: usize = 512;
@@ -77,7 +78,16 @@ impl Block {
         let prefix = match self.dialect() {
             Dialect::Ustar => text(&self.0[345..500], "prefix")?,
             Dialect::Star => text(&self.0[345..476], "prefix")?,
-            Dialect::V7 | Dialect::Gnu => &[],
+            // Go 1.7 wrote prefixes behind GNU's magic, Python reads them behind any.
+            Dialect::Gnu => {
+                field(&self.0[345..357], "access time")?;
+                field(&self.0[357..369], "change time")?;
+                &[]
+            }
+            Dialect::V7 if self.0[345..500].iter().any(|byte| *byte != 0) => {
+                return Err("a prefix in a header that has no room for one".to_owned());
+            }
+            Dialect::V7 => &[],
         };
         if prefix.is_empty() {
             return Ok(name.to_vec());
@@ -135,7 +145,7 @@ pub(super) fn natural(bytes: &[u8], what: &str) -> Result<u64, String> {
 fn field(bytes: &[u8], what: &str) -> Result<i64, String> {
     match number(bytes) {
         Ok(number) => Ok(number.unwrap_or(0)),
-        Err(why) => Err(format!("the {what} {why}: {}", bytes.escape_ascii())),
+        Err(why) => Err(format!("the {what} {why}: {}", show(bytes))),
     }
 }
 
@@ -178,7 +188,8 @@ fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a [u8], String> {
     let end = bytes.iter().position(|byte| *byte == 0);
     let (text, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
     if rest.iter().any(|byte| *byte != 0) {
-        return Err(format!("a NUL within the {what}: {}", bytes.escape_ascii()));
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        return Err(format!("a NUL within the {what}: {}", show(&bytes[..=end])));
     }
     Ok(text)
 }

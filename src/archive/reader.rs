@@ -46,7 +46,9 @@ pub struct Reader<R> {
     left: u64,
     /// What follows them up to the next header.
     padding: u64,
-    entries: u64,
+    /// Entries, and headers that stand for none: what the limit counts.
+    headers: u64,
+    found: bool,
     global: Records,
     /// For messages: the current entry and where its headers begin.
     name: Vec<u8>,
@@ -98,7 +100,8 @@ impl<R: Read> Reader<R> {
             at: 0,
             left: 0,
             padding: 0,
-            entries: 0,
+            headers: 0,
+            found: false,
             global: Records::default(),
             name: Vec::new(),
             start: 0,
@@ -221,7 +224,7 @@ impl<R: Read> Reader<R> {
                 if !pending.is_empty() {
                     return Err(self.refuse("a header for an entry that does not follow"));
                 }
-                if self.entries == 0 && self.empty == Empty::Refuse {
+                if !self.found && self.empty == Empty::Refuse {
                     return Err(Error::new(Kind::Format, "tar: there is no entry in it"));
                 }
                 self.state = State::Ended;
@@ -296,8 +299,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn count(&mut self) -> Result<()> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
+        self.headers += 1;
+        if self.headers > self.limits.entries {
             let why = format!("more than {} entries: the limit", self.limits.entries);
             return Err(self.refuse(&why));
         }
@@ -356,6 +359,7 @@ impl<R: Read> Reader<R> {
         entry.extents = settled.map_err(|why| self.refuse(&why))?;
         header::judge(&entry, &self.limits).map_err(|why| self.refuse(&why))?;
         // What has a size has data; what a directory of an incremental dump carries is none.
+        self.found = true;
         self.left = if entry.is_file() { archived } else { 0 };
         self.padding = padded(archived) - self.left;
         Ok(entry)
@@ -434,7 +438,7 @@ impl<R> fmt::Debug for Reader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("at", &self.at)
-            .field("entries", &self.entries)
+            .field("headers", &self.headers)
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
