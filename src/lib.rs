@@ -7,6 +7,8 @@
 //! The library prints nothing and reads no environment variable. `ARCHITECTURE.md` has the map of
 //! the rooms.
 
+#[cfg(feature = "unpack")]
+pub mod archive;
 #[cfg(feature = "fetch")]
 pub mod audit;
 pub mod base;
@@ -25,9 +27,11 @@ pub mod net;
 pub mod oci;
 #[cfg(feature = "simplestreams")]
 pub mod simplestreams;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "unpack"))]
 #[doc(hidden)]
 pub mod sys;
+#[cfg(feature = "unpack")]
+pub mod tree;
 
 pub use base::{Arch, Digest, ImageName, Snapshot, Url};
 pub use catalog::Catalog;

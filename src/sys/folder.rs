@@ -2,8 +2,11 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Creates a directory and its parents, mode 0700 whatever the umask. That it exists is fine.
 pub fn create_private(path: &Path) -> io::Result<()> {
@@ -37,6 +40,18 @@ pub fn check_private(path: &Path) -> io::Result<Option<String>> {
     } else {
         None
     })
+}
+
+/// Whether this process acts as user 0 of its user namespace.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Opens a directory to look beneath it. A symbolic link at its very end is followed: it is what
+/// the user named.
+pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 /// Bytes that we may still write on the file system of an existing path.

@@ -5,17 +5,30 @@
 //! crate does not call these directly (clippy.toml says so), so that the order of
 //! "write, sync, rename, sync the directory" is written down once.
 
+mod beneath;
 mod clock;
 mod folder;
+#[cfg(feature = "fetch")]
 mod lock;
+mod node;
 mod place;
 mod regular;
+mod staging;
+mod sweep;
+mod xattr;
 
+pub use self::beneath::{Beneath, open_beneath, open_by_steps};
 pub use self::clock::{jitter, now};
 pub use self::folder::{
-    available_space, check_private, clear_away, create_private, exists, mount_error, names,
+    available_space, check_private, clear_away, create_private, exists, is_root, mount_error,
+    names, open_folder,
 };
+#[cfg(feature = "fetch")]
 pub use self::lock::{FileLock, Locked};
+pub use self::node::{
+    DeviceKind, FileKind, Node, Seen, link_text, look, make_device, make_fifo, make_file,
+    make_folder, make_link, make_symlink, names_of, unlink,
+};
 pub use self::place::{
     copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
     sync_folder, unique_suffix, write_durably, write_durably_with,
@@ -24,3 +37,6 @@ pub use self::regular::{
     Stamp, create_exclusive, create_public, has_other_names, is_at, is_damage, open_append,
     open_regular, seal, start_writeback, unseal,
 };
+pub use self::staging::{Before, Durable, Staging};
+pub use self::sweep::remove_tree;
+pub use self::xattr::{is_unkept, remove_xattr, set_xattr, xattr_names, xattr_value};

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use distro_fetch::Digest;
 use sha2::{Digest as _, Sha256};
 
+#[cfg(feature = "cli")]
+pub(crate) use crate::shared::shared;
+
 /// A scratch directory with a cache in it. It goes with its value.
 pub(crate) struct Lab {
     folder: PathBuf,
@@ -163,17 +166,4 @@ pub(crate) fn said(command: &mut std::process::Command) -> Said {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
-}
-
-/// A folder of real files beside the checkout, if this machine has it.
-#[cfg(feature = "cli")]
-pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared")
-        .join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: there is no {}", path.display());
-    None
 }

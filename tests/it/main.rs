@@ -10,6 +10,8 @@
 mod harness;
 #[cfg(feature = "fetch")]
 mod server;
+#[cfg(any(feature = "cli", feature = "unpack"))]
+mod shared;
 
 mod budget;
 mod build_script;
@@ -24,6 +26,9 @@ mod http;
 mod oci;
 #[cfg(feature = "fetch")]
 mod tls;
+
+#[cfg(feature = "unpack")]
+mod archive;
 
 #[cfg(feature = "cli")]
 mod audit;

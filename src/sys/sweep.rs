@@ -1,0 +1,108 @@
+//! Removing a tree that cannot be walked by path: directories of mode 000, names past `PATH_MAX`,
+//! any depth with few descriptors, and somebody who swaps directories for links meanwhile.
+//!
+//! At any moment one directory is open. Down goes by name, without following; up goes by `..`,
+//! and where that is not the directory we came from, somebody moved things about and we stop.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::node::{hold, own_name};
+use super::{FileKind, Node, look};
+
+/// A directory on the way down.
+struct Level {
+    name: Vec<u8>,
+    identity: (u64, u64),
+    /// Directories in it that are still there.
+    folders: Vec<Vec<u8>>,
+}
+
+/// Removes `name` from `dir`, and everything in it if it is a directory. That it is not there is
+/// fine. Nothing outside is touched: links are removed and not followed, other file systems that
+/// are mounted inside are left alone and are an error.
+pub fn remove_tree(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
+    match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // Linux says EISDIR, POSIX says EPERM.
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut here = enter(dir.as_fd(), name, None)?;
+    let mut way = vec![level(&here, name.to_vec())?];
+    let device = way[0].identity.0;
+    while let Some(last) = way.last_mut() {
+        if let Some(name) = last.folders.pop() {
+            here = enter(here.as_fd(), &name, Some(device))?;
+            way.push(level(&here, name)?);
+            continue;
+        }
+        let done = way.pop().map(|level| level.name).unwrap_or_default();
+        let Some(above) = way.last() else {
+            return Ok(rustix::fs::unlinkat(
+                &dir,
+                done.as_slice(),
+                AtFlags::REMOVEDIR,
+            )?);
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        here = rustix::fs::openat(&here, "..", flags, Mode::empty())?;
+        if Node::Open(here.as_fd()).seen()?.identity != above.identity {
+            return Err(io::Error::other(
+                "a directory was moved while it was removed",
+            ));
+        }
+        rustix::fs::unlinkat(&here, done.as_slice(), AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}
+
+/// Opens a directory of ours, whatever its mode.
+fn enter(dir: impl AsFd, name: &[u8], device: Option<u64>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Some(device) = device
+        && look(&dir, name)?.identity.0 != device
+    {
+        return Err(Errno::XDEV.into());
+    }
+    let held = hold(&dir, name)?;
+    let seen = Node::Open(held.as_fd()).seen()?;
+    if seen.kind != FileKind::Folder {
+        return Err(Errno::NOTDIR.into());
+    }
+    if seen.mode & 0o700 != 0o700 {
+        // Without /proc the open below says what is wrong.
+        let _ = rustix::fs::chmod(own_name(&held), Mode::RWXU);
+    }
+    Ok(rustix::fs::openat(&held, ".", flags, Mode::empty())?)
+}
+
+/// Removes everything in a directory but its directories, which are listed.
+fn level(here: &OwnedFd, name: Vec<u8>) -> io::Result<Level> {
+    let mut folders = Vec::new();
+    for entry in rustix::fs::Dir::read_from(here)? {
+        let entry = entry?;
+        let leaf = entry.file_name().to_bytes();
+        if leaf == b"." || leaf == b".." {
+            continue;
+        }
+        if entry.file_type() == FileType::Directory {
+            folders.push(leaf.to_vec());
+            continue;
+        }
+        match rustix::fs::unlinkat(here, leaf, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) => folders.push(leaf.to_vec()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let identity = Node::Open(here.as_fd()).seen()?.identity;
+    Ok(Level {
+        name,
+        identity,
+        folders,
+    })
+}

@@ -1,0 +1,193 @@
+//! Other programs as judges: what we list, they list.
+//!
+//! The other way round nothing is asked: we refuse more than they do.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use distro_fetch::archive::{Entry, Format, Limits};
+
+use super::corpus::files;
+use super::kit::{Header, Tar, decode, list};
+use crate::shared::shared;
+
+/// Where a judge reads otherwise, and why we do not follow.
+const KNOWN: &[(&str, Judge, &str)] = &[
+    (
+        "go-archive-tar/pax-nil-sparse-hole.tar",
+        Judge::Python,
+        "it takes what the archive has of a sparse file for its size",
+    ),
+    (
+        "go-archive-tar/pax-sparse-big.tar",
+        Judge::Python,
+        "the same",
+    ),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Judge {
+    Gnu,
+    Python,
+}
+
+#[test]
+fn the_corpus_lists_as_elsewhere() {
+    let Some(corpus) = shared("corpus") else {
+        return;
+    };
+    let mut compared = 0;
+    let mut wrong = Vec::new();
+    for path in files(&corpus) {
+        let name = path.strip_prefix(&corpus).unwrap().to_str().unwrap();
+        let Some(format) = Format::of_file_name(name) else {
+            continue;
+        };
+        let bytes = std::fs::read(&path).unwrap();
+        let limits = Limits {
+            bytes: 100 << 20,
+            ..Limits::default()
+        };
+        let Ok(tar) = decode(&bytes, format, &limits) else {
+            continue;
+        };
+        let Ok(listed) = list(&tar) else { continue };
+        let entries: Vec<_> = listed.into_iter().map(|one| one.entry).collect();
+        for judge in [Judge::Gnu, Judge::Python] {
+            let ours: Vec<_> = entries.iter().map(|entry| line(entry, judge)).collect();
+            let Some(theirs) = listing(judge, &tar) else {
+                continue;
+            };
+            compared += 1;
+            let known = KNOWN
+                .iter()
+                .any(|(file, by, _)| (*file, *by) == (name, judge));
+            if (ours == theirs) == known {
+                wrong.push(format!("{name} by {judge:?}:\n{ours:#?}\n{theirs:#?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    eprintln!("{compared} listings compared");
+}
+
+/// Headers with two or three changed bytes, and a checksum that is right again: what we list, GNU
+/// tar lists.
+#[test]
+fn changed_headers_list_as_elsewhere() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for _ in 0..300 {
+        let make = [Header::new, Header::gnu, Header::v7][random(3)];
+        let flag = b"00000123567"[random(11)];
+        let size = if flag == b'0' { random(1100) } else { 0 };
+        let mut header = make(flag, b"folder/name", size);
+        header.put(157, b"target");
+        for _ in 0..1 + random(3) {
+            let at = [random(100), 100 + random(57), 257 + random(243)][random(3)];
+            header.0[at] = b"\0 017/x\x80\xff"[random(9)];
+        }
+        let tar = Tar::default()
+            .add(&header, &vec![b'x'; size])
+            .file("last", b"last")
+            .end();
+        let Ok(listed) = list(&tar) else { continue };
+        for judge in [Judge::Gnu, Judge::Python] {
+            let ours: Vec<_> = listed.iter().map(|one| line(&one.entry, judge)).collect();
+            if let Some(theirs) = listing(judge, &tar) {
+                compared += 1;
+                if ours != theirs {
+                    wrong.push(format!("{judge:?} {ours:?} {theirs:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+    eprintln!("{compared} listings compared");
+}
+
+/// An entry as a judge would say it.
+fn line(entry: &Entry, judge: Judge) -> String {
+    let mut path = &entry.path[..];
+    while let Some(rest) = path.strip_suffix(b"/") {
+        path = rest;
+    }
+    match judge {
+        Judge::Gnu => escaped(path),
+        Judge::Python => {
+            let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex} {}", entry.size)
+        }
+    }
+}
+
+/// As GNU tar quotes names in the C locale.
+fn escaped(name: &[u8]) -> String {
+    name.iter()
+        .map(|byte| match byte {
+            b'\\' => "\\\\".to_owned(),
+            7 => "\\a".to_owned(),
+            8 => "\\b".to_owned(),
+            b'\t' => "\\t".to_owned(),
+            b'\n' => "\\n".to_owned(),
+            11 => "\\v".to_owned(),
+            12 => "\\f".to_owned(),
+            b'\r' => "\\r".to_owned(),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            _ => format!("\\{byte:03o}"),
+        })
+        .collect()
+}
+
+/// What a judge lists; `None` if it refuses, or is not installed.
+fn listing(judge: Judge, tar: &[u8]) -> Option<Vec<String>> {
+    let mut command = match judge {
+        Judge::Gnu => {
+            let mut command = Command::new("tar");
+            command.args(["--list", "--quoting-style=escape", "--file=-"]);
+            command
+        }
+        Judge::Python => {
+            let mut command = Command::new("python3");
+            command.args(["-c", PYTHON]);
+            command
+        }
+    };
+    let mut child = command
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take().unwrap();
+    let tar = tar.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A judge that has seen enough closes the pipe.
+        let _ = stdin.write_all(&tar);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    if !output.status.success() {
+        return None;
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text
+        .lines()
+        .map(|line| line.trim_end_matches('/').to_owned());
+    Some(names.collect())
+}
+
+const PYTHON: &str = "
+import io, os, sys, tarfile
+data = io.BytesIO(sys.stdin.buffer.read())
+for one in tarfile.open(fileobj=data, mode='r:', encoding='utf-8', errors='surrogateescape'):
+    name = os.fsencode(one.name).rstrip(b'/')
+    print(name.hex(), one.size if one.isreg() else 0)
+";
