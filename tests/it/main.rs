@@ -24,6 +24,8 @@ mod http;
 mod oci;
 #[cfg(feature = "fetch")]
 mod tls;
+#[cfg(feature = "unpack")]
+mod tree;
 
 #[cfg(feature = "cli")]
 mod audit;
