@@ -146,9 +146,6 @@ impl Writer {
     }
 
     fn add_folder(&mut self, path: &[u8], dress: Dress) -> Result<()> {
-        if self.left_out.contains(path) {
-            return Err(contradiction(path, "something else"));
-        }
         let number = self.parent(path)?;
         self.folders.dress(number, dress);
         Ok(())
@@ -247,6 +244,13 @@ impl Writer {
 
     /// The number of a directory, which is made if it is not there.
     fn parent(&mut self, path: &[u8]) -> Result<usize> {
+        let mut above = path;
+        while !self.left_out.is_empty() && !above.is_empty() {
+            if self.left_out.contains(above) {
+                return Err(contradiction(above, "something else"));
+            }
+            above = split(above).0;
+        }
         let refusal = match self.folders.ensure(self.staging.root(), path) {
             Ok(number) => return Ok(number),
             Err(refusal) => refusal,

@@ -26,6 +26,8 @@ mod http;
 mod oci;
 #[cfg(feature = "fetch")]
 mod tls;
+#[cfg(feature = "unpack")]
+mod tree;
 
 #[cfg(feature = "unpack")]
 mod archive;
