@@ -25,6 +25,8 @@ pub mod io;
 pub mod net;
 #[cfg(feature = "fetch")]
 pub mod oci;
+#[cfg(all(feature = "fetch", feature = "unpack"))]
+pub mod rootfs;
 #[cfg(feature = "simplestreams")]
 pub mod simplestreams;
 #[cfg(any(feature = "fetch", feature = "unpack"))]

@@ -45,7 +45,8 @@ impl EnsureOnly {
         let verb = matches.index_of("verb")?;
         // An option of `ensure` stands behind it.
         let early = [
-            "form", "output", "size", "pull", "force", "verify", "sha256",
+            "form", "output", "size", "pull", "force", "verify", "sha256", "map_owner", "report",
+            "devices",
         ]
         .into_iter()
         .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
@@ -175,6 +176,10 @@ pub(crate) enum Command {
     Show(Show),
     /// Read and hash again what the cache holds
     Verify(Verify),
+    /// Unpack a local archive with the same safe extractor
+    Unpack(Unpack),
+    /// Print the canonical digest of a tree: a directory, or an archive as root would unpack it
+    Digest(DigestOf),
     /// Ask every source of every pin whether it still has the bytes
     #[command(after_help = AUDIT_CODES)]
     Audit(Audit),
@@ -220,6 +225,104 @@ pub(crate) struct Ensure {
     /// What the bytes of a URL must hash to (64 hex digits)
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<distro_fetch::Digest>,
+    #[command(flatten)]
+    pub(crate) tree: Tree,
+}
+
+/// How trees are made.
+#[derive(Args, Debug)]
+pub(crate) struct Tree {
+    /// Keep the archive's owners by moving them into a range: `auto` is this user's subordinate
+    /// ids, in a user namespace (unshare and newuidmap are needed); root may name FIRST:COUNT
+    #[arg(long, value_name = "RANGE", num_args = 0..=1, default_missing_value = "auto", require_equals = true)]
+    pub(crate) map_owner: Option<MapOwner>,
+    /// Write what could not be kept as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// What to do about devices that cannot be made
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = DevicePolicy::Report)]
+    pub(crate) devices: DevicePolicy,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Unpack {
+    /// The archive
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The directory that it becomes: new, or empty
+    #[arg(value_name = "DIR")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArchive,
+    /// Replace what is at DIR, once the new tree is whole
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) tree: Tree,
+}
+
+/// How archives are read.
+#[derive(Args, Debug)]
+pub(crate) struct ReadArchive {
+    /// plain, gzip, xz, zstd or bzip2, where the name of the file does not tell
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<distro_fetch::archive::Format>,
+    /// Stop at so many decompressed bytes
+    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) max_bytes: Option<u64>,
+    /// Stop at so many entries
+    #[arg(long, value_name = "N")]
+    pub(crate) max_entries: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DigestOf {
+    /// A directory or an archive
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArchive,
+}
+
+/// Where the archive's owners go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MapOwner {
+    /// Into the subordinate ids of this user.
+    Auto,
+    /// To these ids.
+    Range {
+        /// What user and group 0 become.
+        first: u32,
+        /// How many there are.
+        count: u32,
+    },
+}
+
+impl std::str::FromStr for MapOwner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let (first, count) = text.split_once(':').unwrap_or((text, "65536"));
+        let number = |text: &str| {
+            let parsed = text.parse::<u32>();
+            parsed.map_err(|_| "auto, or FIRST:COUNT as in 100000:65536".to_owned())
+        };
+        Ok(Self::Range {
+            first: number(first)?,
+            count: number(count)?,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DevicePolicy {
+    /// Leave them out and report them
+    Report,
+    /// Refuse an archive with devices
+    Refuse,
 }
 
 #[derive(Args, Debug)]

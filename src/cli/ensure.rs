@@ -4,20 +4,28 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Overwrite, Rehash};
+use distro_fetch::cache::{Cache, Overwrite, Rehash};
 use distro_fetch::fetch::{Outcome, Reach, Request};
+use distro_fetch::tree::{Policy, Replace};
 use distro_fetch::{Error, Url};
 use serde_json::json;
 
 use super::args::{Ensure, Form, Pull};
 use super::context::Context;
 use super::hints::{self, Usage};
+use super::namespace;
 use super::output;
 use super::progress::Reporter;
 use super::select;
+use super::unpack;
 
 pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     check(arguments)?;
+    if as_directory(arguments)
+        && let Some(code) = namespace::enter(arguments.tree.map_owner)?
+    {
+        return Ok(code);
+    }
     let requests = requests(context, arguments)?;
     if arguments.output.is_some() && requests.len() > 1 {
         let message = format!("--output takes one image, and these are {}", requests.len());
@@ -40,14 +48,24 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
 
     let mut documents = Vec::new();
     for (request, outcome) in requests.iter().zip(&outcomes) {
-        let path = match &arguments.output {
-            Some(target) => leave(outcome, target, arguments.force)?,
-            None => outcome.entry.path(),
+        let result = if as_directory(arguments) {
+            directory(context, arguments, fetcher.cache(), outcome)?
+        } else {
+            let path = match &arguments.output {
+                Some(target) => leave(outcome, target, arguments.force)?,
+                None => outcome.entry.path(),
+            };
+            Made {
+                form: "source",
+                path,
+                cached: outcome.cached,
+                lost: None,
+            }
         };
         if context.global.json {
-            documents.push(document(request, outcome, &path));
+            documents.push(document(request, outcome, &result));
         } else {
-            output::result(&path.to_string_lossy())?;
+            output::result(&result.path.to_string_lossy())?;
         }
     }
     if context.global.json {
@@ -56,23 +74,85 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What an image became.
+struct Made {
+    form: &'static str,
+    path: PathBuf,
+    cached: bool,
+    /// What could not be kept.
+    lost: Option<serde_json::Value>,
+}
+
+/// Whether a tree is asked for, by its name or by where it is to be left.
+fn as_directory(arguments: &Ensure) -> bool {
+    arguments.form == Form::Dir
+        || arguments.form == Form::Source && arguments.output.as_deref().is_some_and(is_directory)
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.to_string_lossy().ends_with('/') || path.is_dir()
+}
+
+/// Unpacks a verified file: into the cache, or to where it was asked for.
+fn directory(
+    context: &Context,
+    arguments: &Ensure,
+    cache: &Cache,
+    outcome: &Outcome,
+) -> Result<Made> {
+    let policy = unpack::policy(&arguments.tree)?;
+    let reporter = Reporter::new(context);
+    let name = outcome.entry.record().image.clone();
+    let made = match &arguments.output {
+        None => {
+            let prepared = outcome.entry.prepare(cache, policy, &reporter)?;
+            (prepared.path, prepared.cached, prepared.report)
+        }
+        Some(target) => {
+            let replace = if arguments.force {
+                Replace::Yes
+            } else {
+                Replace::No
+            };
+            let policy = Policy {
+                replace,
+                keep_out_of: unpack::keep_out_of(context)?,
+                ..policy
+            };
+            let report = outcome.entry.unpack_to(target, policy, &reporter)?;
+            (std::path::absolute(target)?, false, Some(report))
+        }
+    };
+    reporter.finish();
+    let (path, cached, report) = made;
+    if let Some(report) = &report {
+        unpack::tell(context, &arguments.tree, &name, report)?;
+    }
+    Ok(Made {
+        form: "dir",
+        path,
+        cached: cached && outcome.cached,
+        lost: report.map(|report| report.to_json()),
+    })
+}
+
 /// What this version cannot do is said before anything is fetched.
 fn check(arguments: &Ensure) -> Result<()> {
     let message = match arguments.form {
-        Form::Source => match (arguments.size, &arguments.output) {
-            (Some(_), _) => "--size is for --as raw and --as ext4".to_owned(),
-            (None, Some(path)) if path.to_string_lossy().ends_with('/') || path.is_dir() => {
-                format!(
-                    "--output {} is a directory: unpacking into one is not part of this version; \
-                 name a file for the verified upstream file",
-                    path.display()
-                )
+        Form::Source | Form::Dir if arguments.size.is_some() => {
+            "--size is for --as raw and --as ext4".to_owned()
+        }
+        Form::Source | Form::Dir => {
+            let tree = &arguments.tree;
+            if !as_directory(arguments) && (tree.map_owner.is_some() || tree.report.is_some()) {
+                let message = "--map-owner and --report are for --as dir";
+                return Err(Usage(message.to_owned()).into());
             }
-            _ => return Ok(()),
-        },
+            return Ok(());
+        }
         form => format!(
             "--as {} is not part of this version, which gives the verified upstream file \
-             (--as source)",
+             (--as source) or an unpacked tree (--as dir)",
             clap::ValueEnum::to_possible_value(&form)
                 .map_or_else(String::new, |it| it.get_name().to_owned())
         ),
@@ -154,17 +234,21 @@ fn leave(outcome: &Outcome, target: &Path, force: bool) -> Result<PathBuf> {
         .copy_to(target, overwrite, || !super::signals::received())?)
 }
 
-fn document(request: &Request, outcome: &Outcome, path: &Path) -> serde_json::Value {
+fn document(request: &Request, outcome: &Outcome, made: &Made) -> serde_json::Value {
     let record = outcome.entry.record();
-    json!({
+    let mut document = json!({
         "image": request.key.image,
         "arch": request.key.arch,
         "snapshot": request.key.snapshot,
         "sha256": record.sha256.to_string(),
         "size": record.stamp.size,
-        "form": "source",
-        "path": path.to_string_lossy(),
-        "cached": outcome.cached,
+        "form": made.form,
+        "path": made.path.to_string_lossy(),
+        "cached": made.cached,
         "source": record.url,
-    })
+    });
+    if let Some(lost) = &made.lost {
+        document["report"] = lost.clone();
+    }
+    document
 }

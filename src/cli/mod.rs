@@ -12,11 +12,13 @@ mod ensure;
 mod generate;
 mod hints;
 mod list;
+mod namespace;
 mod output;
 mod progress;
 mod select;
 mod show;
 mod signals;
+mod unpack;
 mod verify;
 
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Show(arguments) => show::run(&context, &arguments),
         Command::Verify(arguments) => verify::run(&context, &arguments),
+        Command::Unpack(arguments) => unpack::run(&context, &arguments),
+        Command::Digest(arguments) => unpack::digest(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Cache(command) => cache::run(&context, command),
         Command::Completions { shell } => generate::completions(shell),

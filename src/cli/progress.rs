@@ -117,6 +117,7 @@ impl Reporter {
                 subject,
                 &format!("the cached copy is damaged ({reason}); it is now {path}"),
             ),
+            What::Unpacking { read, total } => self.progress(subject, read, total),
             What::Done { cached, size } => self.done(subject, cached, size),
             _ => {}
         }
@@ -237,8 +238,12 @@ impl Reporter {
 
 impl Observer for Reporter {
     fn on(&self, event: Event<'_>) -> ControlFlow<()> {
-        if matches!(event.what, What::Source { .. } | What::Waiting { .. }) {
-            signals::watch();
+        match event.what {
+            What::Source { .. } | What::Waiting { .. } => signals::watch(),
+            What::Unpacking { .. } => {
+                signals::watch_and_say("stopped; nothing is left of what was unpacked");
+            }
+            _ => {}
         }
         match &self.mode {
             Mode::Silent => {}
@@ -254,6 +259,16 @@ impl Observer for Reporter {
 }
 
 impl Reporter {
+    fn is_due(&self, subject: &str, done: u64, total: Option<u64>) -> bool {
+        self.with_job(subject, done, |job| {
+            let due = job.said.elapsed() >= Duration::from_millis(100) || total == Some(done);
+            if due {
+                job.said = Instant::now();
+            }
+            due
+        })
+    }
+
     /// One object per line; progress at most ten times a second and image.
     fn json(&self, event: Event<'_>) {
         let Event { subject, what } = event;
@@ -274,18 +289,16 @@ impl Reporter {
                 json!({ "event": "source", "url": url, "resumed": resumed, "total": total })
             }
             What::Progress { received, total } => {
-                let due = self.with_job(subject, received, |job| {
-                    let due =
-                        job.said.elapsed() >= Duration::from_millis(100) || total == Some(received);
-                    if due {
-                        job.said = Instant::now();
-                    }
-                    due
-                });
-                if !due {
+                if !self.is_due(subject, received, total) {
                     return;
                 }
                 json!({ "event": "progress", "received": received, "total": total })
+            }
+            What::Unpacking { read, total } => {
+                if !self.is_due(subject, read, total) {
+                    return;
+                }
+                json!({ "event": "unpacking", "read": read, "total": total })
             }
             What::Retry {
                 url,

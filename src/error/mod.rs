@@ -141,6 +141,13 @@ impl Error {
         self
     }
 
+    /// Says in front what the error is about.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.0.message = format!("{subject}: {}", self.0.message);
+        self
+    }
+
     /// Adds the sources that were tried.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {

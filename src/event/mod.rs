@@ -91,6 +91,13 @@ pub enum What<'a> {
         /// What was wrong with it.
         reason: &'a str,
     },
+    /// An archive is being unpacked.
+    Unpacking {
+        /// Bytes of the compressed file that were read.
+        read: u64,
+        /// Its size, if known.
+        total: Option<u64>,
+    },
     /// The verified file is in the cache.
     Done {
         /// Whether it was there before.

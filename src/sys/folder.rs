@@ -47,6 +47,15 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether user ids mean something else here than on the machine: all of them are mapped to
+/// themselves in the first namespace (user_namespaces(7)).
+pub fn is_in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
+        let numbers: Vec<&str> = map.split_whitespace().collect();
+        numbers != ["0", "0", "4294967295"]
+    })
+}
+
 /// Opens a directory to look beneath it. A symbolic link at its very end is followed: it is what
 /// the user named.
 pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
@@ -98,10 +107,15 @@ pub fn names(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes a directory with everything in it; that it is not there is fine.
+/// Removes a directory with everything in it, whatever the modes of the directories in it are;
+/// that it is not there is fine.
 pub fn clear_away(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match fs::File::open(parent) {
+        Ok(parent) => super::remove_tree(parent, name.as_encoded_bytes()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(error) => Err(error),
     }
 }

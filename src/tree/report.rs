@@ -68,6 +68,12 @@ impl Report {
         }
     }
 
+    /// Everything that was lost, and how often.
+    pub fn losses(&self) -> impl Iterator<Item = (Loss, u64)> {
+        let losses = self.losses.iter();
+        losses.map(|(loss, tally)| (*loss, tally.total))
+    }
+
     /// How often this was lost.
     pub fn count(&self, loss: Loss) -> u64 {
         self.losses.get(&loss).map_or(0, |tally| tally.total)

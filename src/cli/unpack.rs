@@ -1,0 +1,167 @@
+//! `unpack`, `digest`, and what they share with `ensure --as dir`.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use distro_fetch::archive::{Format, Limits};
+use distro_fetch::rootfs::{Unpacker, format_of};
+use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report, TreeDigest};
+use distro_fetch::{Error, sys};
+use serde_json::json;
+
+use super::args::{DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
+use super::context::Context;
+use super::hints::Usage;
+use super::namespace;
+use super::output;
+use super::progress::Reporter;
+
+pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
+    if let Some(code) = namespace::enter(arguments.tree.map_owner)? {
+        return Ok(code);
+    }
+    let (file, format, name) = open(&arguments.file, &arguments.read)?;
+    let replace = if arguments.force {
+        Replace::Yes
+    } else {
+        Replace::No
+    };
+    let policy = Policy {
+        replace,
+        keep_out_of: keep_out_of(context)?,
+        ..policy(&arguments.tree)?
+    };
+    let reporter = Reporter::new(context);
+    let size = file.metadata().map_or(0, |meta| meta.len());
+    let outcome = Unpacker::new(&name, format, &reporter)
+        .with_limits(limits(&arguments.read))
+        .with_total(size)
+        .unpack(file, &arguments.target, policy);
+    reporter.finish();
+    let report = outcome.map_err(|error| error.about(&name))?;
+    tell(context, &arguments.tree, &name, &report)?;
+    let path = std::path::absolute(&arguments.target)?;
+    if context.global.json {
+        let mut document = report.to_json();
+        document["path"] = path.to_string_lossy().into();
+        output::json(&document)?;
+    } else {
+        output::result(&path.to_string_lossy())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode> {
+    let reporter = Reporter::new(context);
+    let path = &arguments.path;
+    let outcome = if path.is_dir() {
+        TreeDigest::of_directory(path, threads(), &reporter)
+    } else {
+        let (file, format, name) = open(path, &arguments.read)?;
+        let size = file.metadata().map_or(0, |meta| meta.len());
+        Unpacker::new(&name, format, &reporter)
+            .with_limits(limits(&arguments.read))
+            .with_total(size)
+            .digest(file)
+            .map_err(|error| error.about(&name))
+    };
+    reporter.finish();
+    let digest = outcome?;
+    if context.global.json {
+        let path = path.to_string_lossy();
+        output::json(&json!({ "path": path, "digest": digest.to_string() }))?;
+    } else {
+        output::result(&digest.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
+    let name = path.to_string_lossy().into_owned();
+    // Looked at before it is opened: opening a named pipe would wait for a writer.
+    let meta =
+        std::fs::metadata(path).map_err(|error| Error::local("cannot read", path, error))?;
+    if !meta.is_file() {
+        return Err(Usage(format!("{name} is not a file")).into());
+    }
+    let mut file = File::open(path).map_err(|error| Error::local("cannot read", path, error))?;
+    let format = match read.from {
+        Some(format) => format,
+        None => format_of(&mut file, &name)?,
+    };
+    Ok((file, format, name))
+}
+
+fn limits(read: &ReadArchive) -> Limits {
+    let limits = Limits::default();
+    Limits {
+        bytes: read.max_bytes.unwrap_or(limits.bytes),
+        entries: read.max_entries.unwrap_or(limits.entries),
+        ..limits
+    }
+}
+
+/// What of an archive is kept.
+pub(crate) fn policy(tree: &Tree) -> Result<Policy> {
+    let policy = Policy::of_this_user();
+    let devices = match tree.devices {
+        DevicePolicy::Report => policy.devices,
+        // Whoever can make them has no reason to refuse.
+        DevicePolicy::Refuse if policy.devices == Devices::Make => Devices::Make,
+        DevicePolicy::Refuse => Devices::Refuse,
+    };
+    let owners = match tree.map_owner {
+        Some(MapOwner::Range { first, count }) if sys::is_root() => {
+            let map = IdMap::shifted(first, count)?;
+            Owners::Shift {
+                users: map.clone(),
+                groups: map,
+            }
+        }
+        Some(MapOwner::Range { .. }) => {
+            let message = "--map-owner=FIRST:COUNT is for root; `auto` is for everybody";
+            return Err(Usage(message.to_owned()).into());
+        }
+        // Inside of the namespace that `auto` makes, the owners are the archive's.
+        Some(MapOwner::Auto) | None => policy.owners,
+    };
+    Ok(Policy {
+        owners,
+        devices,
+        ..policy
+    })
+}
+
+/// Nobody unpacks into the cache by mistake.
+pub(crate) fn keep_out_of(context: &Context) -> Result<Vec<std::path::PathBuf>> {
+    Ok(vec![context.cache()?.path().to_owned()])
+}
+
+/// Says what was lost, and writes the report that was asked for.
+pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) -> Result<()> {
+    if let Some(path) = &tree.report {
+        let text = format!("{:#}\n", report.to_json());
+        std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
+    }
+    if report.is_faithful() || context.global.quiet {
+        return Ok(());
+    }
+    let lost: Vec<_> = report
+        .losses()
+        .filter(|(loss, _)| *loss != Loss::Replaced)
+        .map(|(loss, count)| format!("{count} × {}", loss.as_str()))
+        .collect();
+    let advice = match (&tree.report, tree.map_owner) {
+        (None, None) => "; --report FILE lists them, --map-owner keeps owners",
+        (None, Some(_)) => "; --report FILE lists them",
+        (Some(_), _) => "",
+    };
+    output::note(&format!("{name}: not kept: {}{advice}", lost.join(", ")));
+    Ok(())
+}
+
+fn threads() -> std::num::NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN)
+}

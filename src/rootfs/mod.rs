@@ -1,0 +1,19 @@
+//! The short pipelines: a verified file, or any archive, becomes a directory.
+//!
+//! Nothing is decided here that a lower room could decide: an archive is decoded and read by
+//! `archive`, on a thread of its own, while `tree` writes; what was verified is kept by `cache`.
+//!
+//! **Verified first, then unpacked.** An [`Entry`](crate::cache::Entry) was read and hashed to its
+//! last byte before anything in it is parsed, so that an xz stream's own checks need not be
+//! computed again. Of any other file they are.
+//!
+//! **Prepared trees** lie beside the verified file, under `prepared/<form>-<recipe>`: the number of
+//! the recipe, and what differs by who unpacked. Such a name means a whole tree; what could not be
+//! kept is in a `.json` beside it. They can be made again at any time, and are removed with their
+//! entry.
+
+mod prepare;
+mod unpack;
+
+pub use self::prepare::{Prepared, Recipe};
+pub use self::unpack::{Unpacker, format_of};

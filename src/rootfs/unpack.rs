@@ -1,0 +1,190 @@
+//! From a compressed archive to a directory, or to its digest.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::archive::{Checks, Format, Limits, Reader};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observer, What};
+use crate::tree::{DigestBuilder, Policy, Report, TreeDigest, Writer};
+
+/// Unpacks archives of one format, and tells an observer how far it is.
+///
+/// ```
+/// use distro_fetch::archive::Format;
+/// use distro_fetch::event::Silent;
+/// use distro_fetch::rootfs::Unpacker;
+/// use distro_fetch::tree::Policy;
+///
+/// # fn example(file: std::fs::File) -> distro_fetch::Result<()> {
+/// let unpacker = Unpacker::new("base", Format::Xz, &Silent);
+/// let report = unpacker.unpack(file, "base".as_ref(), Policy::of_this_user())?;
+/// println!("{} entries", report.entries);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Unpacker<'a> {
+    subject: &'a str,
+    format: Format,
+    limits: Limits,
+    checks: Checks,
+    total: Option<u64>,
+    observer: &'a dyn Observer,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Unpacks archives of a format; `subject` is what the observer is told it is about.
+    pub fn new(subject: &'a str, format: Format, observer: &'a dyn Observer) -> Self {
+        Self {
+            subject,
+            format,
+            limits: Limits::default(),
+            checks: Checks::Verify,
+            total: None,
+            observer,
+        }
+    }
+
+    /// With these limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// With or without the checks of the compressed stream: see [`Checks::Ignore`].
+    #[must_use]
+    pub fn with_checks(self, checks: Checks) -> Self {
+        Self { checks, ..self }
+    }
+
+    /// Knowing how many bytes the compressed file has, for the observer.
+    #[must_use]
+    pub fn with_total(self, bytes: u64) -> Self {
+        let total = Some(bytes);
+        Self { total, ..self }
+    }
+
+    /// Unpacks an archive to `target`, which appears when all of it is there.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] for what is malformed, unsafe or beyond a limit; [`Kind::Local`] if the
+    /// system cannot; [`Kind::Cancelled`]. Nothing is left at the target.
+    pub fn unpack<R>(&self, source: R, target: &Path, policy: Policy) -> Result<Report>
+    where
+        R: Read + Send + 'static,
+    {
+        let mut writer = Writer::create(target, policy, self.limits)?;
+        self.walk(source, |entry, data| writer.add(entry, data))?;
+        writer.commit()
+    }
+
+    /// The digest of the tree in an archive: that of its extraction by root.
+    ///
+    /// # Errors
+    /// As [`unpack`](Self::unpack).
+    pub fn digest<R>(&self, source: R) -> Result<TreeDigest>
+    where
+        R: Read + Send + 'static,
+    {
+        let mut builder = DigestBuilder::new(self.limits);
+        self.walk(source, |entry, data| builder.add(entry, data))?;
+        Ok(builder.finish())
+    }
+
+    fn walk<R>(
+        &self,
+        source: R,
+        mut each: impl FnMut(&crate::archive::Entry, &mut dyn Read) -> Result<()>,
+    ) -> Result<()>
+    where
+        R: Read + Send + 'static,
+    {
+        let read = Arc::new(AtomicU64::new(0));
+        let source = Counted {
+            source,
+            read: Arc::clone(&read),
+        };
+        let mut reader = Reader::open(source, self.format, self.limits, self.checks)?;
+        let mut told = 0;
+        while let Some(entry) = reader.next_entry()? {
+            each(&entry, &mut reader)?;
+            let read = read.load(Ordering::Relaxed);
+            // Also an archive of many small things is stopped within a blink.
+            if read - told >= STEP || told == 0 {
+                told = read;
+                self.tell(read)?;
+            }
+        }
+        reader.finish()?;
+        self.tell(read.load(Ordering::Relaxed))
+    }
+
+    fn tell(&self, read: u64) -> Result<()> {
+        let event = Event {
+            subject: self.subject,
+            what: What::Unpacking {
+                read,
+                total: self.total,
+            },
+        };
+        match self.observer.on(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(
+                Kind::Cancelled,
+                format!("{}: stopped while unpacking", self.subject),
+            )),
+        }
+    }
+}
+
+/// What the name of a file, or else its first bytes, say of its format. The file is read from its
+/// start again afterwards.
+///
+/// # Errors
+/// [`Kind::Format`] if it is no archive that we know.
+pub fn format_of(file: &mut File, name: &str) -> Result<Format> {
+    if let Some(format) = Format::of_file_name(name) {
+        return Ok(format);
+    }
+    let unknown = |why: &str| {
+        let message = format!("{name}: {why}");
+        Err(Error::new(Kind::Format, message))
+    };
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    let extension = extension.unwrap_or_default().to_ascii_lowercase();
+    if ["qcow2", "img", "raw", "vmdk", "vhd", "vhdx", "iso"].contains(&extension.as_str()) {
+        return unknown("it is a disk image and not an archive");
+    }
+    // `.wsl` is a tar in whatever compression its maker liked.
+    let mut start = Vec::new();
+    let look = |file: &mut File, start: &mut Vec<u8>| -> io::Result<()> {
+        file.by_ref().take(Format::MAGIC as u64).read_to_end(start)?;
+        file.rewind()
+    };
+    look(file, &mut start).map_err(|error| Error::local("cannot read", name, error))?;
+    match Format::of_magic(&start) {
+        Some(format) => Ok(format),
+        None => unknown("neither its name nor its first bytes say that it is an archive"),
+    }
+}
+
+/// Counts what is read of a file, from another thread.
+struct Counted<R> {
+    source: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// How many bytes of the file are read between two looks at the observer.
+const STEP: u64 = 256 << 10;
