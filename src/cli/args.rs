@@ -45,7 +45,15 @@ impl EnsureOnly {
         let verb = matches.index_of("verb")?;
         // An option of `ensure` stands behind it.
         let early = [
-            "form", "output", "size", "pull", "force", "verify", "sha256", "map_owner", "report",
+            "form",
+            "output",
+            "size",
+            "pull",
+            "force",
+            "verify",
+            "sha256",
+            "map_owner",
+            "report",
             "devices",
         ]
         .into_iter()

@@ -81,8 +81,7 @@ pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode
 fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
     let name = path.to_string_lossy().into_owned();
     // Looked at before it is opened: opening a named pipe would wait for a writer.
-    let meta =
-        std::fs::metadata(path).map_err(|error| Error::local("cannot read", path, error))?;
+    let meta = std::fs::metadata(path).map_err(|error| Error::local("cannot read", path, error))?;
     if !meta.is_file() {
         return Err(Usage(format!("{name} is not a file")).into());
     }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Condition, Found, Key, Record, Rehash};
+use distro_fetch::cache::{Condition, Entry, Found, Key, Record, Rehash};
 use distro_fetch::fetch::{Fetcher, Reach, Request};
+use distro_fetch::tree::Policy;
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
 
@@ -39,6 +40,25 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
                 let path = entry.path().to_string_lossy().into_owned();
                 if !context.global.json && !context.global.quiet {
                     output::result(&format!("ok       {path}"))?;
+                }
+                for tree in trees(&fetcher, &entry, arguments.repair, &reporter) {
+                    let Tree { path, status, why } = tree;
+                    if !context.global.json && (status != "ok" || !context.global.quiet) {
+                        let why = why.as_ref().map(|why| format!(": {why}"));
+                        output::result(&format!("{status:<8} {path}{}", why.unwrap_or_default()))?;
+                    }
+                    if status == "damaged" {
+                        let message = format!("{path}: the prepared tree was damaged");
+                        worst.get_or_insert(
+                            Error::new(Kind::Integrity, message).with_path(&path).into(),
+                        );
+                    }
+                    documents.push(document(
+                        Some(entry.record()),
+                        &path,
+                        status,
+                        why.as_deref(),
+                    ));
                 }
                 document(Some(entry.record()), &path, "ok", None)
             }
@@ -78,6 +98,52 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
         }));
     }
     worst.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// A prepared tree, and what it is worth.
+struct Tree {
+    path: String,
+    status: &'static str,
+    why: Option<String>,
+}
+
+/// Holds the prepared trees of a sound entry against its file. One that is damaged goes: it can be
+/// made again at any time.
+fn trees(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) -> Vec<Tree> {
+    let mut list = Vec::new();
+    for (recipe, path) in entry.prepared_trees() {
+        let path = path.to_string_lossy().into_owned();
+        let (status, why) = if recipe.is_ours() {
+            match entry.is_prepared_well(recipe, reporter) {
+                Ok(true) => ("ok", None),
+                Ok(false) => {
+                    let why = "it is not what the verified file gives; removed".to_owned();
+                    match entry.forget_prepared(recipe) {
+                        Ok(()) if repair => match again(fetcher, entry, reporter) {
+                            Ok(()) => ("repaired", Some(why)),
+                            Err(error) => ("damaged", Some(error.to_string())),
+                        },
+                        Ok(()) => ("damaged", Some(why)),
+                        Err(error) => ("damaged", Some(error.to_string())),
+                    }
+                }
+                Err(error) => ("damaged", Some(error.to_string())),
+            }
+        } else {
+            // Other owners, other rights: only who made it can tell.
+            let why = "made by another kind of user, who can verify it".to_owned();
+            ("skipped", Some(why))
+        };
+        reporter.finish();
+        list.push(Tree { path, status, why });
+    }
+    list
+}
+
+fn again(fetcher: &Fetcher, entry: &Entry, reporter: &Reporter) -> distro_fetch::Result<()> {
+    entry
+        .prepare(fetcher.cache(), Policy::of_this_user(), reporter)
+        .map(|_| ())
 }
 
 /// Sets a damaged entry aside, and fetches it again if asked and if anyone still pins it.

@@ -177,7 +177,8 @@ impl Entry {
 
     fn make(&self, path: &Path, policy: Policy, observer: &dyn Observer) -> Result<Report> {
         let folder = self.folder().join(FOLDER);
-        sys::create_private(&folder).map_err(|error| Error::local("cannot create", &folder, error))?;
+        sys::create_private(&folder)
+            .map_err(|error| Error::local("cannot create", &folder, error))?;
         let policy = Policy {
             // Whoever finds the name believes it, after a power cut as well.
             durable: Durable::Yes,

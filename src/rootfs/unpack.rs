@@ -162,7 +162,9 @@ pub fn format_of(file: &mut File, name: &str) -> Result<Format> {
     // `.wsl` is a tar in whatever compression its maker liked.
     let mut start = Vec::new();
     let look = |file: &mut File, start: &mut Vec<u8>| -> io::Result<()> {
-        file.by_ref().take(Format::MAGIC as u64).read_to_end(start)?;
+        file.by_ref()
+            .take(Format::MAGIC as u64)
+            .read_to_end(start)?;
         file.rewind()
     };
     look(file, &mut start).map_err(|error| Error::local("cannot read", name, error))?;
