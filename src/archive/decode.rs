@@ -106,7 +106,7 @@ impl FromStr for Format {
     fn from_str(word: &str) -> Result<Self> {
         let named = Self::ALL.into_iter().find(|format| format.as_str() == word);
         named
-            .or_else(|| match word {
+            .or(match word {
                 "none" | "tar" => Some(Self::Plain),
                 "gz" => Some(Self::Gzip),
                 "zst" => Some(Self::Zstd),

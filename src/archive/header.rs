@@ -91,20 +91,20 @@ impl Header {
         limits: &Limits,
     ) -> Result<Self, String> {
         let place = said.sparse.place()?;
-        if long_name.is_some() && (said.path.is_some() || said.sparse.name.is_some()) {
+        if long_name.is_some() && (said.path.is_there() || said.sparse.name.is_some()) {
             return Err("two names, one of GNU's kind and one of POSIX's".to_owned());
         }
-        if long_link.is_some() && said.link.is_some() {
+        if long_link.is_some() && said.link.is_there() {
             return Err("two link texts, one of GNU's kind and one of POSIX's".to_owned());
         }
         // The fields are read even where something else was said: a header is sound or it is not.
         let (plain_name, plain_link) = (block.name()?, block.link()?);
-        let mut path = said.sparse.name.or(long_name).or(said.path.flatten());
+        let mut path = said.sparse.name.or(long_name).or(said.path.value());
         let path = path.get_or_insert(plain_name);
-        let link = long_link.or(said.link.flatten());
+        let link = long_link.or(said.link.value());
         let link = link.unwrap_or_else(|| plain_link.to_vec());
         let plain_size = block.size()?;
-        let archived = said.size.flatten().unwrap_or(plain_size);
+        let archived = said.size.value().unwrap_or(plain_size);
         let (uid, gid) = (block.uid()?, block.gid()?);
         let seconds = block.mtime()?;
 
@@ -112,11 +112,10 @@ impl Header {
         let slash = path.ends_with(b"/");
         let kind = match block.flag() {
             b'0' | 0 | b'7' if slash && place == Place::None => Kind::Directory,
-            b'0' | 0 | b'7' => Kind::File,
             b'S' if block.dialect() != Dialect::Gnu || place != Place::None => {
                 return Err("a sparse file of an unknown kind".to_owned());
             }
-            b'S' => Kind::File,
+            b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::Hardlink(link),
             b'2' => Kind::Symlink(link),
             b'3' => Kind::Character(device(block, said.major, said.minor)?),
@@ -150,9 +149,9 @@ impl Header {
             path: std::mem::take(path),
             kind,
             mode: block.mode()?,
-            uid: said.uid.flatten().unwrap_or(uid),
-            gid: said.gid.flatten().unwrap_or(gid),
-            mtime: said.mtime.flatten().unwrap_or(Time { seconds, nanos: 0 }),
+            uid: said.uid.value().unwrap_or(uid),
+            gid: said.gid.value().unwrap_or(gid),
+            mtime: said.mtime.value().unwrap_or(Time { seconds, nanos: 0 }),
             size: if is_file { archived } else { 0 },
             xattrs: said.xattrs,
             extents: None,

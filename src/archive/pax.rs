@@ -9,8 +9,7 @@
 //! (`uname`, `gname`) are ignored, too: the numbers count, for a name means another one on each
 //! machine.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, Which};
 use super::entry::Time;
@@ -26,16 +25,44 @@ pub(super) enum Scope {
     All,
 }
 
-/// What the records of a header say. The outer `Option`: said at all; the inner one: a value, or
-/// the empty one that means "as the plain header has it".
+/// What a record says of a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Said<T> {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// An empty value: what the plain header has counts, whatever was said for all entries.
+    AsPlain,
+    /// A value.
+    Value(T),
+}
+
+impl<T> Said<T> {
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
+    pub(super) fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Nothing | Self::AsPlain => None,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        if self.is_there() { self } else { other }
+    }
+}
+
+/// What the records of a header say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
-    pub(super) path: Option<Option<Vec<u8>>>,
-    pub(super) link: Option<Option<Vec<u8>>>,
-    pub(super) size: Option<Option<u64>>,
-    pub(super) uid: Option<Option<u64>>,
-    pub(super) gid: Option<Option<u64>>,
-    pub(super) mtime: Option<Option<Time>>,
+    pub(super) path: Said<Vec<u8>>,
+    pub(super) link: Said<Vec<u8>>,
+    pub(super) size: Said<u64>,
+    pub(super) uid: Said<u64>,
+    pub(super) gid: Said<u64>,
+    pub(super) mtime: Said<Time>,
     pub(super) major: Option<u32>,
     pub(super) minor: Option<u32>,
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -56,8 +83,7 @@ impl Records {
         let mut seen = BTreeSet::new();
         let mut left = data;
         while !left.is_empty() {
-            let (keyword, value, rest) = split(left)?;
-            left = rest;
+            let Record { keyword, value } = split(&mut left)?;
             // The old sparse map repeats its two keywords; a comment may say anything.
             let repeats = matches!(
                 keyword,
@@ -80,15 +106,15 @@ impl Records {
 
     fn take(&mut self, keyword: &[u8], value: &[u8], extents: usize) -> Result<(), String> {
         match keyword {
-            b"path" => self.path = Some(some(value, name)?),
-            b"linkpath" => self.link = Some(some(value, name)?),
-            b"size" => self.size = Some(some(value, number)?),
-            b"uid" => self.uid = Some(some(value, number)?),
-            b"gid" => self.gid = Some(some(value, number)?),
-            b"mtime" => self.mtime = Some(some(value, time)?),
+            b"path" => self.path = said(value, name)?,
+            b"linkpath" => self.link = said(value, name)?,
+            b"size" => self.size = said(value, number)?,
+            b"uid" => self.uid = said(value, number)?,
+            b"gid" => self.gid = said(value, number)?,
+            b"mtime" => self.mtime = said(value, time)?,
             b"uname" | b"gname" => drop(name(value)?),
-            b"SCHILY.devmajor" => self.major = some(value, device)?,
-            b"SCHILY.devminor" => self.minor = some(value, device)?,
+            b"SCHILY.devmajor" => self.major = said(value, device)?.value(),
+            b"SCHILY.devminor" => self.minor = said(value, device)?.value(),
             b"SCHILY.acl.access" => self.access = Some(value.to_vec()),
             b"SCHILY.acl.default" => self.default = Some(value.to_vec()),
             b"RHT.security.selinux" => self.selinux = Some(value.to_vec()),
@@ -98,7 +124,7 @@ impl Records {
             }
             _ => {
                 if let Some(rest) = keyword.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattr(xattr::unescape(rest)?, value.to_vec())?;
+                    self.xattr(xattr::unescape(rest), value.to_vec())?;
                 } else if let Some(rest) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
                     self.xattr(xattr::url_decode(rest)?, xattr::base64_decode(value)?)?;
                 } else if let Some(rest) = keyword.strip_prefix(b"GNU.sparse.") {
@@ -164,8 +190,14 @@ impl Records {
     }
 }
 
-/// One record, and what follows it.
-fn split(data: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
+struct Record<'a> {
+    keyword: &'a [u8],
+    value: &'a [u8],
+}
+
+/// Takes one record off the data.
+fn split<'a>(left: &mut &'a [u8]) -> Result<Record<'a>, String> {
+    let data = *left;
     let malformed = |why: &str| {
         let start = &data[..data.len().min(40)];
         format!("a malformed record ({why}): {}", show(start))
@@ -195,7 +227,8 @@ fn split(data: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
     if keyword.contains(&0) {
         return Err(malformed("a NUL in its keyword"));
     }
-    Ok((keyword, value, rest))
+    *left = rest;
+    Ok(Record { keyword, value })
 }
 
 fn may_be_global(keyword: &[u8]) -> bool {
@@ -216,15 +249,11 @@ fn may_be_global(keyword: &[u8]) -> bool {
     !own.contains(&keyword) && !families.iter().any(|family| keyword.starts_with(family))
 }
 
-/// An empty value takes back what was said elsewhere.
-fn some<T>(
-    value: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, String>,
-) -> Result<Option<T>, String> {
+fn said<T>(value: &[u8], read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Said<T>, String> {
     if value.is_empty() {
-        return Ok(None);
+        return Ok(Said::AsPlain);
     }
-    read(value).map(Some)
+    read(value).map(Said::Value)
 }
 
 pub(super) fn name(value: &[u8]) -> Result<Vec<u8>, String> {

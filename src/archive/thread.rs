@@ -42,7 +42,7 @@ impl Threaded {
         }
         match hand_in.send(decoder) {
             Ok(()) => Self(Inner::There(Blocks {
-                blocks,
+                decoded: blocks,
                 give_back,
                 block: Vec::new(),
                 at: 0,
@@ -70,7 +70,7 @@ impl fmt::Debug for Threaded {
 
 /// The reading side.
 struct Blocks {
-    blocks: Receiver<io::Result<Vec<u8>>>,
+    decoded: Receiver<io::Result<Vec<u8>>>,
     give_back: SyncSender<Vec<u8>>,
     block: Vec<u8>,
     at: usize,
@@ -99,7 +99,7 @@ impl Blocks {
                 // The thread may have ended; then nobody needs the block.
                 let _ = self.give_back.try_send(used);
             }
-            let next = self.blocks.recv();
+            let next = self.decoded.recv();
             self.block = match next {
                 Ok(Ok(block)) => block,
                 Ok(Err(error)) => {

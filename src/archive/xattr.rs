@@ -2,7 +2,7 @@
 
 /// star's and GNU tar's names: as they are, but `=` as `%3D` and `%` as `%25` (GNU tar 1.28 and
 /// later; nobody else writes a name with these).
-pub(super) fn unescape(name: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn unescape(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     let mut left = name;
     while let [first, rest @ ..] = left {
@@ -14,7 +14,7 @@ pub(super) fn unescape(name: &[u8]) -> Result<Vec<u8>, String> {
             out.push(*first);
         }
     }
-    Ok(out)
+    out
 }
 
 /// libarchive's names: RFC 3986, section 2.1.
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn names_in_both_spellings() {
-        let ours = |name: &str| String::from_utf8(unescape(name.as_bytes()).unwrap()).unwrap();
+        let ours = |name: &str| String::from_utf8(unescape(name.as_bytes())).unwrap();
         assert_eq!(ours("user.a%3Db%25%41%"), "user.a=b%%41%");
         let url = |name: &str| url_decode(name.as_bytes()).ok();
         assert_eq!(url("user.%41%3d"), Some(b"user.A=".to_vec()));

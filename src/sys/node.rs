@@ -26,12 +26,13 @@ impl Node<'_> {
     /// Gives it to a user and a group.
     pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        Ok(match self {
+        match self {
             Self::Open(fd) => rustix::fs::fchown(fd, uid, gid)?,
             Self::Named(dir, name) => {
                 rustix::fs::chownat(dir, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
             }
-        })
+        }
+        Ok(())
     }
 
     /// Sets its permission bits: 12 of them.
@@ -60,12 +61,13 @@ impl Node<'_> {
                 tv_nsec: nanos.into(),
             },
         };
-        Ok(match self {
+        match self {
             Self::Open(fd) => rustix::fs::futimens(fd, &times)?,
             Self::Named(dir, name) => {
                 rustix::fs::utimensat(dir, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
             }
-        })
+        }
+        Ok(())
     }
 
     /// What it is now.

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::node::{hold, own_name};
-use super::{FileKind, Node, look};
+use super::{FileKind, Node, Seen};
 
 /// A directory on the way down.
 struct Level {
@@ -31,13 +31,13 @@ pub fn remove_tree(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut here = enter(dir.as_fd(), name, None)?;
-    let mut way = vec![level(&here, name.to_vec())?];
+    let mut here = enter(&dir, name)?;
+    let mut way = vec![level(&here, name.to_vec(), None)?];
     let device = way[0].identity.0;
     while let Some(last) = way.last_mut() {
         if let Some(name) = last.folders.pop() {
-            here = enter(here.as_fd(), &name, Some(device))?;
-            way.push(level(&here, name)?);
+            here = enter(&here, &name)?;
+            way.push(level(&here, name, Some(device))?);
             continue;
         }
         let done = way.pop().map(|level| level.name).unwrap_or_default();
@@ -61,27 +61,31 @@ pub fn remove_tree(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
 }
 
 /// Opens a directory of ours, whatever its mode.
-fn enter(dir: impl AsFd, name: &[u8], device: Option<u64>) -> io::Result<OwnedFd> {
+fn enter(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Some(device) = device
-        && look(&dir, name)?.identity.0 != device
-    {
-        return Err(Errno::XDEV.into());
+    match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+        Ok(here) => return Ok(here),
+        Err(Errno::ACCESS) => {}
+        Err(error) => return Err(error.into()),
     }
     let held = hold(&dir, name)?;
-    let seen = Node::Open(held.as_fd()).seen()?;
-    if seen.kind != FileKind::Folder {
+    if Node::Open(held.as_fd()).seen()?.kind != FileKind::Folder {
         return Err(Errno::NOTDIR.into());
     }
-    if seen.mode & 0o700 != 0o700 {
-        // Without /proc the open below says what is wrong.
-        let _ = rustix::fs::chmod(own_name(&held), Mode::RWXU);
-    }
+    // Without /proc the open below says what is wrong.
+    let _ = rustix::fs::chmod(own_name(&held), Mode::RWXU);
     Ok(rustix::fs::openat(&held, ".", flags, Mode::empty())?)
 }
 
 /// Removes everything in a directory but its directories, which are listed.
-fn level(here: &OwnedFd, name: Vec<u8>) -> io::Result<Level> {
+fn level(here: &OwnedFd, name: Vec<u8>, device: Option<u64>) -> io::Result<Level> {
+    let Seen { identity, mode, .. } = Node::Open(here.as_fd()).seen()?;
+    if device.is_some_and(|device| device != identity.0) {
+        return Err(Errno::XDEV.into());
+    }
+    if mode & 0o700 != 0o700 {
+        rustix::fs::fchmod(here, Mode::RWXU)?;
+    }
     let mut folders = Vec::new();
     for entry in rustix::fs::Dir::read_from(here)? {
         let entry = entry?;
@@ -99,7 +103,6 @@ fn level(here: &OwnedFd, name: Vec<u8>) -> io::Result<Level> {
             Err(error) => return Err(error.into()),
         }
     }
-    let identity = Node::Open(here.as_fd()).seen()?.identity;
     Ok(Level {
         name,
         identity,

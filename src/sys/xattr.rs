@@ -15,12 +15,13 @@ use super::node::own_name;
 /// Sets one attribute.
 pub fn set_xattr(node: Node<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
     let flags = XattrFlags::empty();
-    Ok(match node {
+    match node {
         Node::Open(fd) => rustix::fs::fsetxattr(fd, name, value, flags)?,
         Node::Named(dir, leaf) => {
             rustix::fs::lsetxattr(path_of(dir, leaf).as_slice(), name, value, flags)?;
         }
-    })
+    }
+    Ok(())
 }
 
 /// Takes one attribute away; that there is none, or can be none, is fine.

@@ -155,14 +155,15 @@ impl DigestBuilder {
                     let dress = dress.as_deref().cloned().unwrap_or_else(Dress::implied);
                     scribe.thing(path, &dress, &Body::Folder);
                 }
-                Slot::Thing(number) => match first[*number] {
-                    Some(first) => scribe.link(path, first),
-                    None => {
+                Slot::Thing(number) => {
+                    if let Some(first) = first[*number] {
+                        scribe.link(path, first);
+                    } else {
                         first[*number] = Some(path);
                         let (dress, body) = &self.things[*number];
                         scribe.thing(path, dress, body);
                     }
-                },
+                }
             }
         }
         scribe.finish()
@@ -221,7 +222,7 @@ impl DigestBuilder {
 }
 
 fn zeros(hash: &mut Sha256, mut length: u64) {
-    const ZEROS: [u8; 65_536] = [0; 65_536];
+    static ZEROS: [u8; 65_536] = [0; 65_536];
     while length > 0 {
         let now = usize::try_from(length).map_or(ZEROS.len(), |it| it.min(ZEROS.len()));
         hash.update(&ZEROS[..now]);

@@ -6,5 +6,6 @@ mod differential;
 mod images;
 mod kit;
 mod mutation;
+mod refusals;
 mod rules;
 mod sparse;

@@ -89,6 +89,9 @@ fn the_smallest_tree_is_what_the_essay_says() {
     assert_eq!(of(&[]).as_digest().as_bytes(), &expect);
 }
 
+/// A field and a change of it.
+type Field = (&'static str, fn(&mut Made));
+
 #[test]
 fn every_field_counts() {
     let base = || vec![folder("d"), file("d/f", "data"), symlink("l", "text")];
@@ -102,34 +105,25 @@ fn every_field_counts() {
         seen.push(digest);
     };
     for (at, name) in ["folder", "file", "symlink"].iter().enumerate() {
-        let entry = |entries: &mut Vec<Made>, change: fn(&mut Made)| change(&mut entries[at]);
-        check(&format!("uid of {name}"), &|it| {
-            entry(it, |made| made.0.uid = 1)
-        });
-        check(&format!("gid of {name}"), &|it| {
-            entry(it, |made| made.0.gid = 1)
-        });
-        check(&format!("large uid of {name}"), &|it| {
-            entry(it, |made| made.0.uid = 1 << 32)
-        });
-        check(&format!("seconds of {name}"), &|it| {
-            entry(it, |made| made.0.mtime.seconds += 1)
-        });
-        check(&format!("nanos of {name}"), &|it| {
-            entry(it, |made| made.0.mtime.nanos += 1)
-        });
-        check(&format!("xattr of {name}"), &|it| {
-            it[at] = xattr(it[at].clone(), "user.a", "b")
-        });
-        check(&format!("value of {name}"), &|it| {
-            it[at] = xattr(it[at].clone(), "user.a", "c")
-        });
-        check(&format!("name of {name}"), &|it| {
-            it[at] = xattr(it[at].clone(), "user.ab", "")
-        });
-        check(&format!("space of {name}"), &|it| {
-            it[at] = xattr(it[at].clone(), "trusted.a", "b")
-        });
+        let fields: [Field; 5] = [
+            ("uid", |made| made.0.uid = 1),
+            ("gid", |made| made.0.gid = 1),
+            ("large uid", |made| made.0.uid = 1 << 32),
+            ("seconds", |made| made.0.mtime.seconds += 1),
+            ("nanos", |made| made.0.mtime.nanos += 1),
+        ];
+        for (field, change) in fields {
+            check(&format!("{field} of {name}"), &|it| change(&mut it[at]));
+        }
+        for (key, value) in [
+            ("user.a", "b"),
+            ("user.a", "c"),
+            ("user.ab", ""),
+            ("trusted.a", "b"),
+        ] {
+            let add = |it: &mut Vec<Made>| it[at] = xattr(it[at].clone(), key, value);
+            check(&format!("{key}={value} of {name}"), &add);
+        }
     }
     for bit in 0..12 {
         check("mode", &|it| it[1].0.mode ^= 1 << bit);
@@ -146,12 +140,10 @@ fn every_field_counts() {
     check("pipe", &|it| it.push(special("x", What::Fifo)));
     let device = |major, minor| Device { major, minor };
     for (a, b) in [(1, 3), (3, 1), (1, 4)] {
-        check("character", &|it| {
-            it.push(special("x", What::Character(device(a, b))))
-        });
-        check("block", &|it| {
-            it.push(special("x", What::Block(device(a, b))))
-        });
+        for kind in [What::Character(device(a, b)), What::Block(device(a, b))] {
+            let add = |it: &mut Vec<Made>| it.push(special("x", kind.clone()));
+            check("device", &add);
+        }
     }
     check("root", &|it| it.push(mode(folder("."), 0o755)));
     check("empty folder", &|it| it.push(folder("e")));

@@ -140,8 +140,11 @@ fn names_past_path_max_are_written_read_and_removed() {
         depth: 10_000,
         ..Limits::default()
     };
-    let deep = format!("{}/leaf", ["directory"; 700].join("/"));
-    let entries = [file(&deep, "deep"), file(["x"; 3000].join("/"), "deeper")];
+    let deep = format!("{}/leaf", ["directory"; 420].join("/"));
+    let entries = [
+        file(&deep, "deep"),
+        file(vec!["x"; 2060].join("/"), "deeper"),
+    ];
     write(&ground.target(), &entries, policy(), limits).unwrap();
     let root = sys::open_folder(&ground.target()).unwrap();
     let leaf = sys::open_beneath(&root, deep.as_bytes(), sys::Beneath::File).unwrap();

@@ -108,7 +108,7 @@ fn keeps_what_a_user_may(target: &Path) {
         fs::read(again.join("closed/deep/x")).unwrap(),
         b"in the dark"
     );
-    fs::set_permissions(again.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(again.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let parent = sys::open_folder(again.parent().unwrap()).unwrap();
     for path in [target, &again] {
         sys::remove_tree(&parent, path.file_name().unwrap().as_bytes()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::Path;
 
 use distro_fetch::Kind;
 use distro_fetch::archive::Limits;
@@ -10,8 +10,8 @@ use distro_fetch::tree::{Durable, Policy, Replace, Writer};
 
 use super::ground::{Ground, file, folder, mode, policy, write};
 
-fn refused(ground: &Ground, target: PathBuf, policy: Policy, says: &str) {
-    let error = Writer::create(&target, policy, Limits::default()).unwrap_err();
+fn refused(ground: &Ground, target: &Path, policy: Policy, says: &str) {
+    let error = Writer::create(target, policy, Limits::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Local, "{error}");
     assert!(error.to_string().contains(says), "{says}: {error}");
     assert_eq!(ground.litter(), [] as [&str; 0]);
@@ -28,13 +28,13 @@ fn what_is_there_is_not_touched_unless_asked() {
         replace: Replace::Yes,
         ..policy()
     };
-    refused(&ground, outside.clone(), policy(), "not empty");
+    refused(&ground, &outside, policy(), "not empty");
     for asked in [policy, replacing] {
-        refused(&ground, ground.path("link"), asked(), "symbolic link");
-        refused(&ground, ground.path("dangling"), asked(), "symbolic link");
-        refused(&ground, ground.path("file"), asked(), "not a directory");
-        refused(&ground, "/".into(), asked(), "no name");
-        refused(&ground, ground.path("absent/x"), asked(), "No such file");
+        refused(&ground, &ground.path("link"), asked(), "symbolic link");
+        refused(&ground, &ground.path("dangling"), asked(), "symbolic link");
+        refused(&ground, &ground.path("file"), asked(), "not a directory");
+        refused(&ground, Path::new("/"), asked(), "no name");
+        refused(&ground, &ground.path("absent/x"), asked(), "No such file");
     }
     assert_eq!(fs::read(outside.join("victim")).unwrap(), b"untouched");
 }
@@ -49,7 +49,7 @@ fn the_cache_is_no_place_for_a_tree() {
         ..policy()
     };
     for inside in ["cache/x", "cache/v1/x", "cache/v1/../x", "way/x", "cache"] {
-        refused(&ground, ground.path(inside), shut(), "lies in");
+        refused(&ground, &ground.path(inside), shut(), "lies in");
     }
     let beside = ground.path("cache2");
     write(&beside, &[file("x", "")], shut(), Limits::default()).unwrap();
