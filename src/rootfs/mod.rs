@@ -16,4 +16,4 @@ mod prepare;
 mod unpack;
 
 pub use self::prepare::{Prepared, Recipe};
-pub use self::unpack::{Unpacker, format_of};
+pub use self::unpack::{Unpacker, format_of, unpack};

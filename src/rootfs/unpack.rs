@@ -141,6 +141,24 @@ impl<'a> Unpacker<'a> {
     }
 }
 
+/// Unpacks an archive to `target` in one call, with default limits: see [`Unpacker`].
+///
+/// # Errors
+/// As [`Unpacker::unpack`].
+pub fn unpack<R>(
+    source: R,
+    format: Format,
+    target: &Path,
+    policy: &Policy,
+    observer: &dyn Observer,
+) -> Result<Report>
+where
+    R: Read + Send + 'static,
+{
+    let subject = target.to_string_lossy();
+    Unpacker::new(&subject, format, observer).unpack(source, target, policy.clone())
+}
+
 /// What the name of a file, or else its first bytes, say of its format. The file is read from its
 /// start again afterwards.
 ///
