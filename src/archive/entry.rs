@@ -83,9 +83,10 @@ pub struct Extent {
 /// What stops an archive that means harm. Each names the attack; all can be raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Decompressed bytes in all: decompression bombs (test 40 of the threat model).
+    /// Decompressed bytes in all, and those of one file with its holes: decompression bombs and
+    /// sparse files that claim to be endless (tests 40 and 74 of the threat model).
     pub bytes: u64,
-    /// Entries: floods of empty files (75).
+    /// Entries, global headers and labels: floods of empty files (75).
     pub entries: u64,
     /// Bytes of one extension header, long name or attribute block: allocation by header (76).
     pub header: u64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use distro_fetch::Kind;
 use distro_fetch::archive::{Format, Limits};
 
-use super::kit::{Listed, decode, hex, list};
+use super::kit::{Listed, decode, hex, list, open};
 use crate::shared::shared;
 
 /// What each file is said to be, one line per file. `DISTRO_FETCH_BLESS=1` writes it anew: the
@@ -41,6 +41,66 @@ fn every_file_gets_its_verdict() {
         assert_eq!(now, then);
     }
     assert_eq!(verdicts.lines().count(), VERDICTS.lines().count());
+}
+
+/// The attacks on a reader are refused here; those on whoever writes the files are listed exactly,
+/// for him to refuse. Of two outcomes that the manifest names, the stricter one was chosen: 42, 43
+/// and 61 are refused, not cut or skipped. A lone zero block at the very end (53) is an end.
+#[test]
+fn attacks_on_the_reader_are_refused_here() {
+    let refused: Vec<_> = verdicts("own-tar-attacks/")
+        .filter(|(_, verdict)| verdict.starts_with("refused"))
+        .map(|(name, _)| &name[..2])
+        .collect();
+    let expect = [
+        "21", "38", "39", "41", "42", "43", "47", "49", "50", "51", "57", "58", "59", "61", "73",
+        "74", "77",
+    ];
+    assert_eq!(refused, expect);
+    assert_eq!(verdicts("own-tar-attacks/").count(), 60);
+}
+
+/// The names in the collection of the xz project say what must become of each file.
+#[test]
+fn the_files_of_the_xz_project_are_what_they_say() {
+    let mut streams = 0;
+    for (name, verdict) in verdicts("xz-tests/") {
+        if Format::of_file_name(name) == Some(Format::Xz) {
+            streams += 1;
+            let refused = verdict.starts_with("refused");
+            assert_eq!(refused, !name.starts_with("good-"), "{name}: {verdict}");
+        }
+    }
+    assert!(streams > 50, "{streams}");
+    for (name, verdict) in verdicts("zstd-tests/") {
+        let refused = verdict.starts_with("refused");
+        assert_eq!(refused, name.starts_with("errors/"), "{name}: {verdict}");
+    }
+}
+
+#[test]
+fn floods_of_entries_stop_at_the_limit() {
+    let Some(corpus) = shared("corpus/own-tar-attacks") else {
+        return;
+    };
+    let bytes = std::fs::read(corpus.join("75-many-empty-files.tar.xz")).unwrap();
+    let limits = Limits {
+        entries: 10_000,
+        ..Limits::default()
+    };
+    let error = open(bytes, Format::Xz, limits).unwrap_err();
+    assert!(
+        error.message().contains("more than 10000 entries"),
+        "{error}"
+    );
+}
+
+/// The recorded verdicts of a folder, by the names in it.
+fn verdicts(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = VERDICTS
+        .lines()
+        .filter_map(move |line| line.strip_prefix(folder));
+    lines.map(|line| line.split_once(": ").unwrap())
 }
 
 /// What the file is declared to be, what comes out, and what that lists.
