@@ -69,25 +69,31 @@ struct Found {
     seen: Seen,
 }
 
-/// Everything there is; contents not yet read.
+/// Attributes by name.
+type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Everything there is; files not yet opened.
 fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
     let cannot = |path: &[u8], error| trouble("cannot look at", path, error);
-    let here = Node::Open(root.as_fd());
-    let seen = here.seen().map_err(|error| cannot(b"", error))?;
+    let seen = Node::Open(root.as_fd()).seen();
+    let seen = seen.map_err(|error| cannot(b"", error))?;
     let mut found = vec![Found {
         path: Vec::new(),
-        dress: dress(here, &seen).map_err(|error| cannot(b"", error))?,
+        dress: dress(&seen),
         body: Body::Folder,
         seen,
     }];
-    let mut next = vec![Vec::new()];
-    while let Some(folder) = next.pop() {
+    let mut next = vec![0];
+    while let Some(number) = next.pop() {
+        let folder = found[number].path.clone();
         let open = || {
             let fd = sys::open_beneath(root, &folder, Beneath::Folder)?;
             let names = sys::names_of(&fd)?;
-            Ok((fd, names))
+            let xattrs = xattrs(Node::Open(fd.as_fd()))?;
+            Ok((fd, names, xattrs))
         };
-        let (fd, names) = open().map_err(|error| trouble("cannot list", &folder, error))?;
+        let (fd, names, xattrs) = open().map_err(|error| trouble("cannot list", &folder, error))?;
+        found[number].dress.xattrs = xattrs;
         for name in names {
             let mut path = folder.clone();
             if !path.is_empty() {
@@ -97,7 +103,7 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
             let thing = look(fd.as_fd(), &name).map_err(|error| cannot(&path, error))?;
             let (dress, body, seen) = thing;
             if body == Body::Folder {
-                next.push(path.clone());
+                next.push(found.len());
             }
             found.push(Found {
                 path,
@@ -129,18 +135,28 @@ fn look(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Dress, Body, Seen)> {
         FileKind::Fifo => Body::Fifo,
         FileKind::Socket => Body::Socket,
     };
-    Ok((dress(node, &seen)?, body, seen))
+    let mut dress = dress(&seen);
+    // What is opened anyway is asked then: without a descriptor it takes a lookup per question.
+    if !matches!(seen.kind, FileKind::File | FileKind::Folder) {
+        dress.xattrs = xattrs(node)?;
+    }
+    Ok((dress, body, seen))
 }
 
-fn dress(node: Node<'_>, seen: &Seen) -> io::Result<Dress> {
-    let mut xattrs = BTreeMap::new();
+fn xattrs(node: Node<'_>) -> io::Result<Xattrs> {
+    let mut xattrs = Xattrs::new();
     for name in sys::xattr_names(node)? {
         if counts(&name) {
             let value = sys::xattr_value(node, &name)?;
             xattrs.insert(name, value);
         }
     }
-    Ok(Dress {
+    Ok(xattrs)
+}
+
+/// All but the attributes.
+fn dress(seen: &Seen) -> Dress {
+    Dress {
         mode: seen.mode,
         uid: seen.uid.into(),
         gid: seen.gid.into(),
@@ -148,8 +164,8 @@ fn dress(node: Node<'_>, seen: &Seen) -> io::Result<Dress> {
             seconds: seen.mtime.0,
             nanos: seen.mtime.1,
         },
-        xattrs,
-    })
+        xattrs: Xattrs::new(),
+    }
 }
 
 /// For each name the number of the first one that means the same thing.
@@ -165,7 +181,7 @@ fn first_names(found: &[Found]) -> Vec<usize> {
     found.iter().enumerate().map(number).collect()
 }
 
-/// Reads the contents. Large files first, so that no thread is left with one at the end.
+/// Reads contents and attributes of files. Large files first, so that no thread is left with one at the end.
 fn hash_all(
     root: &OwnedFd,
     found: &mut [Found],
@@ -223,10 +239,9 @@ fn hash_all(
     results.sort_by_key(|(at, _)| *at);
     for (at, hash) in results {
         let size = found[at].seen.size;
-        found[at].body = Body::File {
-            size,
-            sha256: hash?,
-        };
+        let (sha256, xattrs) = hash?;
+        found[at].dress.xattrs = xattrs;
+        found[at].body = Body::File { size, sha256 };
     }
     Ok(())
 }
@@ -236,7 +251,7 @@ fn hash(
     thing: &Found,
     buffer: &mut [u8],
     mut go_on: impl FnMut(u64) -> bool,
-) -> Result<[u8; 32]> {
+) -> Result<([u8; 32], Xattrs)> {
     let path = &thing.path;
     let cannot = |error| trouble("cannot read", path, error);
     let changed = || {
@@ -244,9 +259,11 @@ fn hash(
         Err(Error::new(Kind::Local, message))
     };
     let fd = sys::open_beneath(root, path, Beneath::File).map_err(cannot)?;
-    if Node::Open(fd.as_fd()).seen().map_err(cannot)? != thing.seen {
+    let node = Node::Open(fd.as_fd());
+    if node.seen().map_err(cannot)? != thing.seen {
         return changed();
     }
+    let xattrs = xattrs(node).map_err(cannot)?;
     let mut file = File::from(fd);
     let mut hash = Sha256::new();
     let mut size = 0;
@@ -259,14 +276,15 @@ fn hash(
         };
         hash.update(&buffer[..read]);
         size += read as u64;
-        if !go_on(read as u64) {
+        // Less than was asked for is the end of a regular file.
+        if !go_on(read as u64) || read < buffer.len() {
             break;
         }
     }
     if size != thing.seen.size && go_on(0) {
         return changed();
     }
-    Ok(hash.finalize().into())
+    Ok((hash.finalize().into(), xattrs))
 }
 
 /// Bytes that are read and hashed at once.

@@ -3,12 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
+use distro_fetch::archive::Limits;
 use distro_fetch::sys;
+use distro_fetch::tree::Writer;
 
 use super::ground::{Ground, Made, file, folder, hardlink, mode, skip, symlink};
 
 /// What a child is told: where to write, and what to write.
 const PLACE: &str = "DISTRO_FETCH_TEST_TREE";
+
+/// Where a child dies.
+const DYING: &str = "DISTRO_FETCH_TEST_DYING";
 
 /// Many directories, so that descriptors run out if they are kept.
 fn entries() -> Vec<Made> {
@@ -78,6 +83,37 @@ fn few_descriptors_are_enough() {
         super::rootless::listing(&few),
         super::rootless::listing(&many)
     );
+}
+
+/// Not a test of its own: dies half way, as if killed.
+#[test]
+fn dying_child() {
+    if let Some(place) = std::env::var_os(DYING) {
+        let (policy, limits) = (super::ground::policy(), Limits::default());
+        let mut writer = Writer::create(Path::new(&place), policy, limits).unwrap();
+        for (entry, data) in entries().iter().take(100) {
+            writer.add(entry, &mut data.as_slice()).unwrap();
+        }
+        // No destructor runs.
+        std::process::abort();
+    }
+}
+
+/// HOSTILE 60: nothing is visible, and the next run succeeds and sweeps.
+#[test]
+fn a_killed_run_leaves_no_target_and_no_harm() {
+    let ground = Ground::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tree::child::dying_child", "--test-threads", "1"])
+        .env(DYING, ground.target())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(!ground.target().exists());
+    assert_eq!(ground.litter().len(), 1);
+    ground.write(&entries()).unwrap();
+    assert!(ground.target().is_dir());
+    assert_eq!(ground.litter(), [] as [&str; 0]);
 }
 
 /// As somebody else: modes that lock out even their owner, and a umask that does the same.
