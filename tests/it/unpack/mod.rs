@@ -3,6 +3,7 @@
 //! What an archive or an entry is, the rooms' own tests say. Here are whole trees, other programs
 //! as judges, other users, a neighbourhood that must not change, and runs that end too early.
 
+mod corpus;
 mod kit;
 mod real;
 mod snapshot;
