@@ -89,7 +89,7 @@ const ATTACKS: &[(&str, Verdict)] = &[
     ("71-wh-slash", No("climbs out")),
     ("73-mtime-negative-huge", No("wrong checksum")),
     ("74-gnu-sparse-bomb", No("the limit is")),
-    ("75-many-empty-files", No("the limit is 10000")),
+    ("75-many-empty-files", No("more than 10000 entries")),
     ("77-huge-longname", No("the limit is")),
     ("78-dash-name", Yes(&["--checkpoint-action=exec=sh", "-rf"])),
     ("79-proc-symlink", No("contradicts")),
