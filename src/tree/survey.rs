@@ -32,13 +32,35 @@ impl TreeDigest {
         threads: NonZeroUsize,
         observer: &dyn Observer,
     ) -> Result<Self> {
+        Self::of(path, threads, Closed::Refuse, observer)
+    }
+
+    /// The same for two trees of one ordinary user that are to be compared: what modes keep even
+    /// their owner from reading counts by its name, mode, owner and time, and nothing else.
+    ///
+    /// # Errors
+    /// As [`of_directory`](Self::of_directory), but for what may not be read.
+    pub fn of_what_is_open(
+        path: &Path,
+        threads: NonZeroUsize,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        Self::of(path, threads, Closed::PassOver, observer)
+    }
+
+    fn of(
+        path: &Path,
+        threads: NonZeroUsize,
+        closed: Closed,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let root =
             sys::open_folder(path).map_err(|error| Error::local("cannot open", path, error))?;
-        let mut found = walk(&root)?;
+        let mut found = walk(&root, closed)?;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         let names = first_names(&found);
         let subject = path.to_string_lossy();
-        hash_all(&root, &mut found, &names, threads, |done, total| {
+        hash_all(&root, &mut found, &names, threads, closed, |done, total| {
             let what = What::Progress {
                 received: done,
                 total: Some(total),
@@ -60,6 +82,27 @@ impl TreeDigest {
     }
 }
 
+/// What to do about what we may not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    Refuse,
+    PassOver,
+}
+
+impl Closed {
+    /// What was read, or this in its place.
+    fn or<T>(self, read: io::Result<T>, instead: impl FnOnce() -> T) -> io::Result<T> {
+        match read {
+            Err(error)
+                if self == Self::PassOver && error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Ok(instead())
+            }
+            read => read,
+        }
+    }
+}
+
 /// One name in the tree.
 #[derive(Debug)]
 struct Found {
@@ -70,13 +113,13 @@ struct Found {
 }
 
 /// Everything there is; contents not yet read.
-fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
+fn walk(root: &OwnedFd, closed: Closed) -> Result<Vec<Found>> {
     let cannot = |path: &[u8], error| trouble("cannot look at", path, error);
     let here = Node::Open(root.as_fd());
     let seen = here.seen().map_err(|error| cannot(b"", error))?;
     let mut found = vec![Found {
         path: Vec::new(),
-        dress: dress(here, &seen).map_err(|error| cannot(b"", error))?,
+        dress: dress(here, &seen, closed).map_err(|error| cannot(b"", error))?,
         body: Body::Folder,
         seen,
     }];
@@ -85,17 +128,24 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
         let open = || {
             let fd = sys::open_beneath(root, &folder, Beneath::Folder)?;
             let names = sys::names_of(&fd)?;
-            Ok((fd, names))
+            Ok(Some((fd, names)))
         };
-        let (fd, names) = open().map_err(|error| trouble("cannot list", &folder, error))?;
+        let open = closed.or(open(), || None);
+        let Some((fd, names)) = open.map_err(|error| trouble("cannot list", &folder, error))?
+        else {
+            continue;
+        };
         for name in names {
             let mut path = folder.clone();
             if !path.is_empty() {
                 path.push(b'/');
             }
             path.extend_from_slice(&name);
-            let thing = look(fd.as_fd(), &name).map_err(|error| cannot(&path, error))?;
-            let (dress, body, seen) = thing;
+            let thing = look(fd.as_fd(), &name, closed).map(Some);
+            let thing = closed.or(thing, || None);
+            let Some((dress, body, seen)) = thing.map_err(|error| cannot(&path, error))? else {
+                continue;
+            };
             if body == Body::Folder {
                 next.push(path.clone());
             }
@@ -110,7 +160,7 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-fn look(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Dress, Body, Seen)> {
+fn look(dir: BorrowedFd<'_>, name: &[u8], closed: Closed) -> io::Result<(Dress, Body, Seen)> {
     let node = Node::Named(dir, name);
     let seen = node.seen()?;
     let device = Device {
@@ -129,14 +179,14 @@ fn look(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Dress, Body, Seen)> {
         FileKind::Fifo => Body::Fifo,
         FileKind::Socket => Body::Socket,
     };
-    Ok((dress(node, &seen)?, body, seen))
+    Ok((dress(node, &seen, closed)?, body, seen))
 }
 
-fn dress(node: Node<'_>, seen: &Seen) -> io::Result<Dress> {
+fn dress(node: Node<'_>, seen: &Seen, closed: Closed) -> io::Result<Dress> {
     let mut xattrs = BTreeMap::new();
     for name in sys::xattr_names(node)? {
         if counts(&name) {
-            let value = sys::xattr_value(node, &name)?;
+            let value = closed.or(sys::xattr_value(node, &name), Vec::new)?;
             xattrs.insert(name, value);
         }
     }
@@ -171,6 +221,7 @@ fn hash_all(
     found: &mut [Found],
     names: &[usize],
     threads: NonZeroUsize,
+    closed: Closed,
     tell: impl Fn(u64, u64) -> bool + Sync,
 ) -> Result<()> {
     let is_first_file = |at: &usize| {
@@ -194,7 +245,7 @@ fn hash_all(
             let Some(&at) = files.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 break;
             };
-            let hash = hash(root, &things[at], &mut buffer, |read| {
+            let hash = hash(root, &things[at], &mut buffer, closed, |read| {
                 let sum = done.fetch_add(read, Ordering::Relaxed) + read;
                 if !tell(sum, total) {
                     stop.store(true, Ordering::Relaxed);
@@ -235,6 +286,7 @@ fn hash(
     root: &OwnedFd,
     thing: &Found,
     buffer: &mut [u8],
+    closed: Closed,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<[u8; 32]> {
     let path = &thing.path;
@@ -243,7 +295,10 @@ fn hash(
         let message = format!("{} changed while it was read", shown(path));
         Err(Error::new(Kind::Local, message))
     };
-    let fd = sys::open_beneath(root, path, Beneath::File).map_err(cannot)?;
+    let fd = sys::open_beneath(root, path, Beneath::File).map(Some);
+    let Some(fd) = closed.or(fd, || None).map_err(cannot)? else {
+        return Ok([0; 32]);
+    };
     if Node::Open(fd.as_fd()).seen().map_err(cannot)? != thing.seen {
         return changed();
     }
