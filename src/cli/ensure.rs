@@ -106,7 +106,15 @@ fn directory(
     let made = match &arguments.output {
         None => {
             let prepared = outcome.entry.prepare(cache, policy, &reporter)?;
-            (prepared.path, prepared.cached, prepared.report)
+            if let (None, Some(lost)) = (&prepared.report, &prepared.lost) {
+                unpack::write_report(&arguments.tree, lost)?;
+            }
+            (
+                prepared.path,
+                prepared.cached,
+                prepared.report,
+                prepared.lost,
+            )
         }
         Some(target) => {
             let replace = if arguments.force {
@@ -120,11 +128,12 @@ fn directory(
                 ..policy
             };
             let report = outcome.entry.unpack_to(target, policy, &reporter)?;
-            (std::path::absolute(target)?, false, Some(report))
+            let lost = Some(report.to_json());
+            (std::path::absolute(target)?, false, Some(report), lost)
         }
     };
     reporter.finish();
-    let (path, cached, report) = made;
+    let (path, cached, report, lost) = made;
     if let Some(report) = &report {
         unpack::tell(context, &arguments.tree, &name, report)?;
     }
@@ -132,7 +141,7 @@ fn directory(
         form: "dir",
         path,
         cached: cached && outcome.cached,
-        lost: report.map(|report| report.to_json()),
+        lost,
     })
 }
 

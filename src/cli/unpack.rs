@@ -140,10 +140,7 @@ pub(crate) fn keep_out_of(context: &Context) -> Result<Vec<std::path::PathBuf>> 
 
 /// Says what was lost, and writes the report that was asked for.
 pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) -> Result<()> {
-    if let Some(path) = &tree.report {
-        let text = format!("{:#}\n", report.to_json());
-        std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
-    }
+    write_report(tree, &report.to_json())?;
     if report.is_faithful() || context.global.quiet {
         return Ok(());
     }
@@ -158,6 +155,15 @@ pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) 
         (Some(_), _) => "",
     };
     output::note(&format!("{name}: not kept: {}{advice}", lost.join(", ")));
+    Ok(())
+}
+
+/// Writes the report, if one was asked for.
+pub(crate) fn write_report(tree: &Tree, report: &serde_json::Value) -> Result<()> {
+    if let Some(path) = &tree.report {
+        let text = format!("{report:#}\n");
+        std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
+    }
     Ok(())
 }
 
