@@ -3,7 +3,9 @@
 //! What an archive or an entry is, the rooms' own tests say. Here are whole trees, other programs
 //! as judges, other users, a neighbourhood that must not change, and runs that end too early.
 
+mod care;
 mod corpus;
 mod kit;
+mod prepared;
 mod real;
 mod snapshot;
