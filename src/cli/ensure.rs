@@ -21,10 +21,8 @@ use super::unpack;
 
 pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     check(arguments)?;
-    if as_directory(arguments)
-        && let Some(code) = namespace::enter(arguments.tree.map_owner)?
-    {
-        return Ok(code);
+    if as_directory(arguments) {
+        namespace::enter(arguments.tree.map_owner)?;
     }
     let requests = requests(context, arguments)?;
     if arguments.output.is_some() && requests.len() > 1 {

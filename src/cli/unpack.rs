@@ -19,9 +19,7 @@ use super::output;
 use super::progress::Reporter;
 
 pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
-    if let Some(code) = namespace::enter(arguments.tree.map_owner)? {
-        return Ok(code);
-    }
+    namespace::enter(arguments.tree.map_owner)?;
     let (file, format, name) = open(&arguments.file, &arguments.read)?;
     let replace = if arguments.force {
         Replace::Yes

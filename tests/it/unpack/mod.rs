@@ -5,6 +5,7 @@
 
 mod care;
 mod corpus;
+mod kill;
 mod kit;
 mod prepared;
 mod real;
