@@ -139,10 +139,7 @@ impl<'a> Unpacker<'a> {
         };
         match self.observer.on(event) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(
-                Kind::Cancelled,
-                format!("{}: stopped while unpacking", self.subject),
-            )),
+            ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped while unpacking")),
         }
     }
 }
@@ -204,12 +201,11 @@ struct Watched<R, F> {
 impl<R: Read, F: Fn() -> Result<()>> Read for Watched<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.reader.read(buffer)?;
-        match self.left.checked_sub(n) {
-            Some(left) => self.left = left,
-            None => {
-                self.left = STEP;
-                (self.tell)().map_err(io::Error::other)?;
-            }
+        if let Some(left) = self.left.checked_sub(n) {
+            self.left = left;
+        } else {
+            self.left = STEP;
+            (self.tell)().map_err(io::Error::other)?;
         }
         Ok(n)
     }
