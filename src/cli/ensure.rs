@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     check(arguments)?;
     if as_directory(arguments) {
         namespace::enter(arguments.tree.map_owner)?;
+        unpack::check_report(&arguments.tree)?;
     }
     let requests = requests(context, arguments)?;
     if arguments.output.is_some() && requests.len() > 1 {
@@ -104,8 +105,12 @@ fn directory(
     let made = match &arguments.output {
         None => {
             let prepared = outcome.entry.prepare(cache, policy, &reporter)?;
-            if let (None, Some(lost)) = (&prepared.report, &prepared.lost) {
-                unpack::write_report(&arguments.tree, lost)?;
+            match (&prepared.report, &prepared.lost) {
+                (None, Some(lost)) => unpack::write_report(&arguments.tree, lost)?,
+                (None, None) if arguments.tree.report.is_some() => {
+                    output::note(&format!("{name}: whoever made this tree left no report"));
+                }
+                _ => {}
             }
             (
                 prepared.path,

@@ -20,6 +20,7 @@ use super::progress::Reporter;
 
 pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
     namespace::enter(arguments.tree.map_owner)?;
+    check_report(&arguments.tree)?;
     let (file, format, name) = open(&arguments.file, &arguments.read)?;
     let replace = if arguments.force {
         Replace::Yes
@@ -154,6 +155,20 @@ pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) 
     };
     output::note(&format!("{name}: not kept: {}{advice}", lost.join(", ")));
     Ok(())
+}
+
+/// Says that a report cannot be written before there is anything to report.
+pub(crate) fn check_report(tree: &Tree) -> Result<()> {
+    let Some(path) = &tree.report else {
+        return Ok(());
+    };
+    let parent = std::path::absolute(path)?;
+    let kind = match parent.parent() {
+        _ if path.is_dir() => std::io::ErrorKind::IsADirectory,
+        Some(parent) if parent.is_dir() => return Ok(()),
+        _ => std::io::ErrorKind::NotFound,
+    };
+    Err(Error::local("cannot write", path, kind.into()).into())
 }
 
 /// Writes the report, if one was asked for.
