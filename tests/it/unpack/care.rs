@@ -47,7 +47,7 @@ const DAMAGES: [Damage; 7] = [
         folder.set_modified(then).unwrap();
     }),
     ("missing", |tree| {
-        fs::remove_file(tree.join("etc/link")).unwrap()
+        fs::remove_file(tree.join("etc/link")).unwrap();
     }),
     ("more", |tree| fs::write(tree.join("etc/more"), "").unwrap()),
 ];

@@ -7,6 +7,8 @@ mod care;
 mod corpus;
 mod kill;
 mod kit;
+mod mapped;
+mod names;
 mod prepared;
 mod real;
 mod snapshot;
