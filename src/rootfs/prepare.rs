@@ -113,7 +113,7 @@ impl Entry {
     /// The tree of this entry in the cache, made now if it is not there.
     ///
     /// # Errors
-    /// As [`unpack_to`](Self::unpack_to); [`Kind::Cancelled`] while somebody else makes it.
+    /// As [`unpack_to`](Self::unpack_to); [`Kind::Cancelled`](crate::Kind::Cancelled) while somebody else makes it.
     pub fn prepare(
         &self,
         cache: &Cache,
@@ -199,7 +199,7 @@ impl Entry {
     /// Removes a prepared tree, to be made again.
     ///
     /// # Errors
-    /// [`Kind::Local`].
+    /// [`Kind::Local`](crate::Kind::Local).
     pub fn forget_prepared(&self, recipe: &Recipe) -> Result<()> {
         remove(&self.prepared(recipe))
     }
