@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::kit::{Scene, Tar, gzip, is_root, litter, small};
+use super::kit::{Scene, Tar, gzip, is_root, litter, skip, small, small_of};
 use super::prepared::{ENSURE, Shop};
 use super::snapshot::{Snapshot, assert_same, snapshot};
 use crate::crash::strace::{self, mounts_work, unshare};
@@ -166,7 +166,7 @@ fn a_kill_leaves_no_half_tree_in_the_cache() {
         strangers: &|| {
             let mut names = Shop::strangers(&target);
             // A hit writes nothing, and so sweeps nothing: half a report waits for the entry's end.
-            names.retain(|name| !name.starts_with("dir-1.json."));
+            names.retain(|name| !name.contains(".json."));
             names
         },
         log: shop.scene.path("strace.log"),
@@ -257,7 +257,8 @@ fn a_full_disk_keeps_nothing() {
         return;
     }
     let scene = Scene::new();
-    let archive = scene.file("small.tar.gz", &gzip(&small()));
+    // An ordinary user is root of the namespace, where nobody else exists.
+    let archive = scene.file("small.tar.gz", &gzip(&small_of(0)));
     let disk = scene.path("disk");
     fs::create_dir(&disk).unwrap();
     let mut codes = Vec::new();
@@ -295,7 +296,10 @@ fn a_full_disk_keeps_nothing() {
 /// In the cache the disk is full, too; the verified file stays.
 #[test]
 fn a_full_cache_keeps_the_file_and_no_tree() {
-    if !mounts_work() || !is_root() {
+    if !is_root() {
+        return skip("another kind of user would make the tree in the namespace");
+    }
+    if !mounts_work() {
         return;
     }
     let shop = Shop::new();

@@ -192,6 +192,11 @@ impl Tar {
 
 /// A root file system in small: every type, every kind of owner and mode.
 pub(super) fn small() -> Vec<u8> {
+    small_of(1000)
+}
+
+/// The same, where another user than root has a file.
+pub(super) fn small_of(user: u32) -> Vec<u8> {
     Tar::default()
         .folder("./", 0o755)
         .folder("./etc/", 0o755)
@@ -202,7 +207,7 @@ pub(super) fn small() -> Vec<u8> {
         .folder("./closed/", 0)
         .add(b'0', "./closed/file", 0o400, 0, "", b"in the dark")
         .folder("./closed/deep/", 0)
-        .add(b'0', "./user", 0o640, 1000, "", b"of a user")
+        .add(b'0', "./user", 0o640, user, "", b"of a user")
         .add(b'3', "./null", 0o666, 0, "", b"")
         .add(b'6', "./pipe", 0o600, 0, "", b"")
         .folder("./tmp/", 0o1777)

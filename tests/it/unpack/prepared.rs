@@ -295,6 +295,9 @@ fn each_range_has_a_tree_of_its_own() {
 
 #[test]
 fn a_read_only_cache_has_its_trees() {
+    if !is_root() {
+        return skip("another kind of user would look for the tree in the namespace");
+    }
     if !mounts_work() {
         return;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use distro_fetch::{Digest, sys};
 
+use super::kit::is_root;
 use crate::harness::sha256;
 
 /// What is at one name.
@@ -37,7 +39,7 @@ pub(super) fn snapshot(root: &Path) -> Snapshot {
     while let Some(path) = next.pop() {
         let node = node(&path);
         if node.kind == 'd' {
-            let entries = fs::read_dir(&path).unwrap();
+            let entries = open(fs::read_dir(&path)).into_iter().flatten();
             next.extend(entries.map(|entry| entry.unwrap().path()));
         }
         tree.insert(path.strip_prefix(root).unwrap().to_owned(), node);
@@ -72,10 +74,21 @@ fn node(path: &Path) -> Node {
         size: if kind == 'd' { 0 } else { meta.len() },
         links: if kind == 'd' { 0 } else { meta.nlink() },
         device: meta.rdev(),
-        content: (kind == 'f').then(|| sha256(&fs::read(path).unwrap())),
+        content: (kind == 'f')
+            .then(|| open(fs::read(path)))
+            .flatten()
+            .map(|bytes| sha256(&bytes)),
         link: (kind == 'l').then(|| fs::read_link(path).unwrap()),
         xattrs: xattrs(path),
         twin: None,
+    }
+}
+
+/// What modes keep from an ordinary user who tests is left out; root sees it all.
+fn open<T>(read: io::Result<T>) -> Option<T> {
+    match read {
+        Err(error) if !is_root() && error.kind() == io::ErrorKind::PermissionDenied => None,
+        read => Some(read.unwrap()),
     }
 }
 
@@ -87,7 +100,7 @@ fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
         .into_iter()
         .filter(|name| name != b"security.selinux")
         .map(|name| {
-            let value = sys::xattr_value(node(), &name).unwrap();
+            let value = open(sys::xattr_value(node(), &name)).unwrap_or_default();
             (String::from_utf8(name).unwrap(), value)
         })
         .collect()
