@@ -21,10 +21,9 @@ use super::unpack;
 
 pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     check(arguments)?;
-    if as_directory(arguments)
-        && let Some(code) = namespace::enter(arguments.tree.map_owner)?
-    {
-        return Ok(code);
+    if as_directory(arguments) {
+        namespace::enter(arguments.tree.map_owner)?;
+        unpack::check_report(&arguments.tree)?;
     }
     let requests = requests(context, arguments)?;
     if arguments.output.is_some() && requests.len() > 1 {
@@ -106,7 +105,19 @@ fn directory(
     let made = match &arguments.output {
         None => {
             let prepared = outcome.entry.prepare(cache, policy, &reporter)?;
-            (prepared.path, prepared.cached, prepared.report)
+            match (&prepared.report, &prepared.lost) {
+                (None, Some(lost)) => unpack::write_report(&arguments.tree, lost)?,
+                (None, None) if arguments.tree.report.is_some() => {
+                    output::note(&format!("{name}: whoever made this tree left no report"));
+                }
+                _ => {}
+            }
+            (
+                prepared.path,
+                prepared.cached,
+                prepared.report,
+                prepared.lost,
+            )
         }
         Some(target) => {
             let replace = if arguments.force {
@@ -120,11 +131,12 @@ fn directory(
                 ..policy
             };
             let report = outcome.entry.unpack_to(target, policy, &reporter)?;
-            (std::path::absolute(target)?, false, Some(report))
+            let lost = Some(report.to_json());
+            (std::path::absolute(target)?, false, Some(report), lost)
         }
     };
     reporter.finish();
-    let (path, cached, report) = made;
+    let (path, cached, report, lost) = made;
     if let Some(report) = &report {
         unpack::tell(context, &arguments.tree, &name, report)?;
     }
@@ -132,7 +144,7 @@ fn directory(
         form: "dir",
         path,
         cached: cached && outcome.cached,
-        lost: report.map(|report| report.to_json()),
+        lost,
     })
 }
 

@@ -124,7 +124,10 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             _ => {}
         },
         // It keeps nothing that could be gone on with.
-        Kind::Cancelled if error.message().contains("an audit") => {}
+        Kind::Cancelled
+            if ["an audit", "while unpacking"]
+                .iter()
+                .any(|what| error.message().contains(what)) => {}
         Kind::Cancelled => hints.push("the same command goes on where this one stopped".to_owned()),
         _ => {}
     }

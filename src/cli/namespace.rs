@@ -4,8 +4,8 @@
 //! user 0 is the user, the others are the user's subordinate ids (subuid(5)). Writing such a map
 //! takes `newuidmap`, which is set-user-ID; `unshare` of util-linux (2.38) knows how to ask it.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use distro_fetch::sys;
@@ -14,10 +14,10 @@ use super::args::MapOwner;
 use super::hints::Usage;
 
 /// Runs this very command in a namespace of its own, if that is asked for and we are not in one.
-/// What it ended with, or `None` if there is nothing to enter.
-pub(crate) fn enter(map: Option<MapOwner>) -> Result<Option<ExitCode>> {
+/// Returns if there is nothing to enter.
+pub(crate) fn enter(map: Option<MapOwner>) -> Result<()> {
     if map != Some(MapOwner::Auto) || sys::is_in_user_namespace() {
-        return Ok(None);
+        return Ok(());
     }
     if sys::is_root() {
         let message = "--map-owner=auto is for ordinary users: root keeps owners anyway, or moves \
@@ -25,16 +25,12 @@ pub(crate) fn enter(map: Option<MapOwner>) -> Result<Option<ExitCode>> {
         return Err(Usage(message.to_owned()).into());
     }
     let own = std::env::current_exe().context("cannot find this program")?;
-    let status = Command::new("unshare")
+    // In our place and not as our child: it gets our signals, and what it ends with is the end.
+    let error = Command::new("unshare")
         .args(["--user", "--map-root-user", "--map-auto", "--"])
         .arg(own)
         .args(std::env::args_os().skip(1))
-        .status()
-        .context("--map-owner=auto needs `unshare` of util-linux 2.38 and `newuidmap`")?;
-    let code = match (status.code(), status.signal()) {
-        (Some(code), _) => u8::try_from(code).unwrap_or(1),
-        (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(1),
-        (None, None) => 1,
-    };
-    Ok(Some(ExitCode::from(code)))
+        .exec();
+    let needs = "--map-owner=auto needs `unshare` of util-linux 2.38 and `newuidmap`";
+    Err(anyhow::Error::new(error).context(needs))
 }

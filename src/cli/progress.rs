@@ -251,6 +251,9 @@ impl Observer for Reporter {
             Mode::Bar(_) | Mode::Plain => self.show(event),
         }
         if signals::received() {
+            if matches!(event.what, What::Unpacking { .. }) {
+                signals::tidying();
+            }
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

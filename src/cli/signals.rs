@@ -6,13 +6,14 @@
 #![allow(clippy::disallowed_methods)] // `exit`: a second signal does not wait for destructors
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
+static TIDYING: AtomicBool = AtomicBool::new(false);
 static WATCHED: Once = Once::new();
 
 /// Starts to watch. Only what takes long needs it: before, the default action is right.
@@ -47,6 +48,12 @@ pub(crate) fn received() -> bool {
     RECEIVED.load(Ordering::Relaxed) != 0
 }
 
+/// The main thread has noticed, and removes what it made: however long that takes, it is waited
+/// for, unless a second signal comes.
+pub(crate) fn tidying() {
+    TIDYING.store(true, Ordering::SeqCst);
+}
+
 /// 143 for SIGTERM, else 130.
 pub(crate) fn exit_code() -> u8 {
     match RECEIVED.load(Ordering::SeqCst) {
@@ -58,6 +65,9 @@ pub(crate) fn exit_code() -> u8 {
 /// For a main thread that waits for a server and cannot notice.
 fn leave_soon(farewell: &str) {
     std::thread::sleep(GRACE);
+    if TIDYING.load(Ordering::SeqCst) {
+        return;
+    }
     super::output::note(&format!("error: {farewell}"));
     std::process::exit(i32::from(exit_code()));
 }

@@ -19,9 +19,8 @@ use super::output;
 use super::progress::Reporter;
 
 pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
-    if let Some(code) = namespace::enter(arguments.tree.map_owner)? {
-        return Ok(code);
-    }
+    namespace::enter(arguments.tree.map_owner)?;
+    check_report(&arguments.tree)?;
     let (file, format, name) = open(&arguments.file, &arguments.read)?;
     let replace = if arguments.force {
         Replace::Yes
@@ -140,10 +139,7 @@ pub(crate) fn keep_out_of(context: &Context) -> Result<Vec<std::path::PathBuf>> 
 
 /// Says what was lost, and writes the report that was asked for.
 pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) -> Result<()> {
-    if let Some(path) = &tree.report {
-        let text = format!("{:#}\n", report.to_json());
-        std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
-    }
+    write_report(tree, &report.to_json())?;
     if report.is_faithful() || context.global.quiet {
         return Ok(());
     }
@@ -158,6 +154,29 @@ pub(crate) fn tell(context: &Context, tree: &Tree, name: &str, report: &Report) 
         (Some(_), _) => "",
     };
     output::note(&format!("{name}: not kept: {}{advice}", lost.join(", ")));
+    Ok(())
+}
+
+/// Says that a report cannot be written before there is anything to report.
+pub(crate) fn check_report(tree: &Tree) -> Result<()> {
+    let Some(path) = &tree.report else {
+        return Ok(());
+    };
+    let parent = std::path::absolute(path)?;
+    let kind = match parent.parent() {
+        _ if path.is_dir() => std::io::ErrorKind::IsADirectory,
+        Some(parent) if parent.is_dir() => return Ok(()),
+        _ => std::io::ErrorKind::NotFound,
+    };
+    Err(Error::local("cannot write", path, kind.into()).into())
+}
+
+/// Writes the report, if one was asked for.
+pub(crate) fn write_report(tree: &Tree, report: &serde_json::Value) -> Result<()> {
+    if let Some(path) = &tree.report {
+        let text = format!("{report:#}\n");
+        std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
+    }
     Ok(())
 }
 

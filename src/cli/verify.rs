@@ -114,11 +114,11 @@ fn trees(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) ->
     for (recipe, path) in entry.prepared_trees() {
         let path = path.to_string_lossy().into_owned();
         let (status, why) = if recipe.is_ours() {
-            match entry.is_prepared_well(recipe, reporter) {
+            match entry.is_prepared_well(&recipe, reporter) {
                 Ok(true) => ("ok", None),
                 Ok(false) => {
                     let why = "it is not what the verified file gives; removed".to_owned();
-                    match entry.forget_prepared(recipe) {
+                    match entry.forget_prepared(&recipe) {
                         Ok(()) if repair => match again(fetcher, entry, reporter) {
                             Ok(()) => ("repaired", Some(why)),
                             Err(error) => ("damaged", Some(error.to_string())),

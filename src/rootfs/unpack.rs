@@ -109,15 +109,21 @@ impl<'a> Unpacker<'a> {
             read: Arc::clone(&read),
         };
         let mut reader = Reader::open(source, self.format, self.limits, self.checks)?;
-        let mut told = 0;
+        // The file is read ahead by another thread: how much of it was read says nothing of how
+        // much there is to do. An archive of many small things and one of a single large thing are
+        // both stopped within a blink.
+        let mut steps = 0_u64;
         while let Some(entry) = reader.next_entry()? {
-            each(&entry, &mut reader)?;
-            let read = read.load(Ordering::Relaxed);
-            // Also an archive of many small things is stopped within a blink.
-            if read - told >= STEP || told == 0 {
-                told = read;
-                self.tell(read)?;
+            if steps.is_multiple_of(ENTRIES) {
+                self.tell(read.load(Ordering::Relaxed))?;
             }
+            steps += 1;
+            let mut data = Watched {
+                reader: &mut reader,
+                left: STEP,
+                tell: || self.tell(read.load(Ordering::Relaxed)),
+            };
+            each(&entry, &mut data)?;
         }
         reader.finish()?;
         self.tell(read.load(Ordering::Relaxed))
@@ -133,10 +139,7 @@ impl<'a> Unpacker<'a> {
         };
         match self.observer.on(event) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(
-                Kind::Cancelled,
-                format!("{}: stopped while unpacking", self.subject),
-            )),
+            ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped while unpacking")),
         }
     }
 }
@@ -206,5 +209,28 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// How many bytes of the file are read between two looks at the observer.
-const STEP: u64 = 256 << 10;
+/// The data of an entry; looks at the observer now and then.
+struct Watched<R, F> {
+    reader: R,
+    left: usize,
+    tell: F,
+}
+
+impl<R: Read, F: Fn() -> Result<()>> Read for Watched<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        if let Some(left) = self.left.checked_sub(n) {
+            self.left = left;
+        } else {
+            self.left = STEP;
+            (self.tell)().map_err(io::Error::other)?;
+        }
+        Ok(n)
+    }
+}
+
+/// How many bytes of an entry are written between two looks at the observer.
+const STEP: usize = 4 << 20;
+
+/// How many entries are.
+const ENTRIES: u64 = 32;

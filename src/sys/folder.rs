@@ -50,10 +50,21 @@ pub fn is_root() -> bool {
 /// Whether user ids mean something else here than on the machine: all of them are mapped to
 /// themselves in the first namespace (user_namespaces(7)).
 pub fn is_in_user_namespace() -> bool {
-    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
-        let numbers: Vec<&str> = map.split_whitespace().collect();
-        numbers != ["0", "0", "4294967295"]
-    })
+    let map = user_namespace_map();
+    let numbers: Vec<&str> = map.split_whitespace().take(4).collect();
+    !numbers.is_empty() && numbers != ["0", "0", "4294967295", "+"]
+}
+
+/// What users and, behind a `+`, groups of our namespace are on the machine; empty if the system
+/// does not tell.
+pub fn user_namespace_map() -> String {
+    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let users = read("uid_map");
+    if users.is_empty() {
+        return users;
+    }
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{} + {}", words(&users), words(&read("gid_map")))
 }
 
 /// Opens a directory to look beneath it. A symbolic link at its very end is followed: it is what

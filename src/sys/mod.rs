@@ -21,7 +21,7 @@ pub use self::beneath::{Beneath, open_beneath, open_by_steps};
 pub use self::clock::{jitter, now};
 pub use self::folder::{
     available_space, check_private, clear_away, create_private, exists, is_in_user_namespace,
-    is_root, mount_error, names, open_folder,
+    is_root, mount_error, names, open_folder, user_namespace_map,
 };
 #[cfg(feature = "fetch")]
 pub use self::lock::{FileLock, Locked};

@@ -32,13 +32,35 @@ impl TreeDigest {
         threads: NonZeroUsize,
         observer: &dyn Observer,
     ) -> Result<Self> {
+        Self::of(path, threads, Closed::Refuse, observer)
+    }
+
+    /// The same for two trees of one ordinary user that are to be compared: what modes keep even
+    /// their owner from reading counts by its name, mode, owner and time, and nothing else.
+    ///
+    /// # Errors
+    /// As [`of_directory`](Self::of_directory), but for what may not be read.
+    pub fn of_what_is_open(
+        path: &Path,
+        threads: NonZeroUsize,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
+        Self::of(path, threads, Closed::PassOver, observer)
+    }
+
+    fn of(
+        path: &Path,
+        threads: NonZeroUsize,
+        closed: Closed,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let root =
             sys::open_folder(path).map_err(|error| Error::local("cannot open", path, error))?;
-        let mut found = walk(&root)?;
+        let mut found = walk(&root, closed)?;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         let names = first_names(&found);
         let subject = path.to_string_lossy();
-        hash_all(&root, &mut found, &names, threads, |done, total| {
+        hash_all(&root, &mut found, &names, threads, closed, |done, total| {
             let what = What::Progress {
                 received: done,
                 total: Some(total),
@@ -60,6 +82,27 @@ impl TreeDigest {
     }
 }
 
+/// What to do about what we may not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    Refuse,
+    PassOver,
+}
+
+impl Closed {
+    /// What was read, or this in its place.
+    fn or<T>(self, read: io::Result<T>, instead: impl FnOnce() -> T) -> io::Result<T> {
+        match read {
+            Err(error)
+                if self == Self::PassOver && error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Ok(instead())
+            }
+            read => read,
+        }
+    }
+}
+
 /// One name in the tree.
 #[derive(Debug)]
 struct Found {
@@ -73,7 +116,7 @@ struct Found {
 type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Everything there is; files not yet opened.
-fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
+fn walk(root: &OwnedFd, closed: Closed) -> Result<Vec<Found>> {
     let cannot = |path: &[u8], error| trouble("cannot look at", path, error);
     let seen = Node::Open(root.as_fd()).seen();
     let seen = seen.map_err(|error| cannot(b"", error))?;
@@ -89,10 +132,15 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
         let open = || {
             let fd = sys::open_beneath(root, &folder, Beneath::Folder)?;
             let names = sys::names_of(&fd)?;
-            let xattrs = xattrs(Node::Open(fd.as_fd()))?;
-            Ok((fd, names, xattrs))
+            let xattrs = xattrs(Node::Open(fd.as_fd()), closed)?;
+            Ok(Some((fd, names, xattrs)))
         };
-        let (fd, names, xattrs) = open().map_err(|error| trouble("cannot list", &folder, error))?;
+        let open = closed.or(open(), || None);
+        let Some((fd, names, xattrs)) =
+            open.map_err(|error| trouble("cannot list", &folder, error))?
+        else {
+            continue;
+        };
         found[number].dress.xattrs = xattrs;
         for name in names {
             let mut path = folder.clone();
@@ -100,8 +148,11 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
                 path.push(b'/');
             }
             path.extend_from_slice(&name);
-            let thing = look(fd.as_fd(), &name).map_err(|error| cannot(&path, error))?;
-            let (dress, body, seen) = thing;
+            let thing = look(fd.as_fd(), &name, closed).map(Some);
+            let thing = closed.or(thing, || None);
+            let Some((dress, body, seen)) = thing.map_err(|error| cannot(&path, error))? else {
+                continue;
+            };
             if body == Body::Folder {
                 next.push(found.len());
             }
@@ -116,7 +167,7 @@ fn walk(root: &OwnedFd) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-fn look(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Dress, Body, Seen)> {
+fn look(dir: BorrowedFd<'_>, name: &[u8], closed: Closed) -> io::Result<(Dress, Body, Seen)> {
     let node = Node::Named(dir, name);
     let seen = node.seen()?;
     let device = Device {
@@ -138,16 +189,16 @@ fn look(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<(Dress, Body, Seen)> {
     let mut dress = dress(&seen);
     // What is opened anyway is asked then: without a descriptor it takes a lookup per question.
     if !matches!(seen.kind, FileKind::File | FileKind::Folder) {
-        dress.xattrs = xattrs(node)?;
+        dress.xattrs = xattrs(node, closed)?;
     }
     Ok((dress, body, seen))
 }
 
-fn xattrs(node: Node<'_>) -> io::Result<Xattrs> {
+fn xattrs(node: Node<'_>, closed: Closed) -> io::Result<Xattrs> {
     let mut xattrs = Xattrs::new();
     for name in sys::xattr_names(node)? {
         if counts(&name) {
-            let value = sys::xattr_value(node, &name)?;
+            let value = closed.or(sys::xattr_value(node, &name), Vec::new)?;
             xattrs.insert(name, value);
         }
     }
@@ -181,12 +232,14 @@ fn first_names(found: &[Found]) -> Vec<usize> {
     found.iter().enumerate().map(number).collect()
 }
 
-/// Reads contents and attributes of files. Large files first, so that no thread is left with one at the end.
+/// Reads contents and attributes of files. Large files first, so that no thread is left with one
+/// at the end.
 fn hash_all(
     root: &OwnedFd,
     found: &mut [Found],
     names: &[usize],
     threads: NonZeroUsize,
+    closed: Closed,
     tell: impl Fn(u64, u64) -> bool + Sync,
 ) -> Result<()> {
     let is_first_file = |at: &usize| {
@@ -210,7 +263,7 @@ fn hash_all(
             let Some(&at) = files.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 break;
             };
-            let hash = hash(root, &things[at], &mut buffer, |read| {
+            let hash = hash(root, &things[at], &mut buffer, closed, |read| {
                 let sum = done.fetch_add(read, Ordering::Relaxed) + read;
                 if !tell(sum, total) {
                     stop.store(true, Ordering::Relaxed);
@@ -250,6 +303,7 @@ fn hash(
     root: &OwnedFd,
     thing: &Found,
     buffer: &mut [u8],
+    closed: Closed,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<([u8; 32], Xattrs)> {
     let path = &thing.path;
@@ -258,12 +312,15 @@ fn hash(
         let message = format!("{} changed while it was read", shown(path));
         Err(Error::new(Kind::Local, message))
     };
-    let fd = sys::open_beneath(root, path, Beneath::File).map_err(cannot)?;
+    let fd = sys::open_beneath(root, path, Beneath::File).map(Some);
+    let Some(fd) = closed.or(fd, || None).map_err(cannot)? else {
+        return Ok(([0; 32], Xattrs::new()));
+    };
     let node = Node::Open(fd.as_fd());
     if node.seen().map_err(cannot)? != thing.seen {
         return changed();
     }
-    let xattrs = xattrs(node).map_err(cannot)?;
+    let xattrs = xattrs(node, closed).map_err(cannot)?;
     let mut file = File::from(fd);
     let mut hash = Sha256::new();
     let mut size = 0;

@@ -210,14 +210,14 @@ fn unknown_names_exit_3_and_ask_nobody() {
 fn wrong_usage_exits_2_before_anything_happens() {
     let lab = Lab::new();
     let hash = "0".repeat(64);
-    let folder = lab.path("");
     for arguments in [
         &["ensure"][..],
         &["frobnicate"],
-        &["ensure", "alpine-3.21", "--as", "dir"],
+        &["ensure", "alpine-3.21", "--as", "dir", "--size", "1G"],
         &["ensure", "alpine-3.21", "--as", "raw", "--size", "1G"],
         &["ensure", "alpine-3.21", "--size", "1G"],
-        &["ensure", "alpine-3.21", "-o", folder.to_str().unwrap()],
+        &["ensure", "alpine-3.21", "--report", "x"],
+        &["ensure", "alpine-3.21", "--map-owner"],
         &["ensure", "alpine-3.21", "debian-12", "-o", "x"],
         &["ensure", "https://h/x"],
         &["ensure", "alpine-3.21", "--sha256", &hash],

@@ -44,3 +44,5 @@ mod crash;
 mod outlook;
 #[cfg(feature = "cli")]
 mod real;
+#[cfg(feature = "cli")]
+mod unpack;
