@@ -272,7 +272,8 @@ fn sweep(folder: &Path) {
     for name in sys::names(folder).unwrap_or_default() {
         let path = folder.join(&name);
         let forgotten = || fs::symlink_metadata(&path).is_ok_and(|meta| meta.ctime() < now - DAY);
-        if name.ends_with(".gone") || name.ends_with(".check") && forgotten() {
+        let last = name.rsplit_once('.').map(|(_, last)| last);
+        if last == Some("gone") || last == Some("check") && forgotten() {
             // Whatever stays goes with its entry.
             let _ = sys::clear_away(&path);
         }

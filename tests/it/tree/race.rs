@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use distro_fetch::archive::Limits;
 use distro_fetch::tree::Writer;
@@ -21,23 +22,24 @@ fn a_directory_that_flips_to_a_link_leads_nowhere() {
         .add(&file("a/b/first", "x").0, &mut b"x".as_slice())
         .unwrap();
     let staging: PathBuf = ground.path(&ground.litter()[0]);
-    let (stop, flips) = (AtomicBool::new(false), 2_000);
+    let stop = AtomicBool::new(false);
     let (mut written, mut refused) = (0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let (real, aside) = (staging.join("a"), staging.join("aside"));
-            for _ in 0..flips {
+            while !stop.load(Ordering::Relaxed) {
                 let _ = fs::rename(&real, &aside);
                 let _ = symlink(&outside, &real);
                 std::thread::yield_now();
                 let _ = fs::remove_file(&real);
                 let _ = fs::rename(&aside, &real);
             }
-            stop.store(true, Ordering::Relaxed);
         });
-        // Many parents, so that descriptors are opened again and again.
-        for round in 0..10_000_u32 {
-            if stop.load(Ordering::Relaxed) {
+        // Many parents, so that descriptors are opened again and again; until some writes came
+        // through, however the two threads are scheduled.
+        let start = Instant::now();
+        for round in 0.. {
+            if round >= 2_000 && written > 0 || start.elapsed() > Duration::from_secs(20) {
                 break;
             }
             let (entry, data) = file(format!("a/{}/{round}", round % 40), "evil");
@@ -46,6 +48,7 @@ fn a_directory_that_flips_to_a_link_leads_nowhere() {
                 Err(_) => refused += 1,
             }
         }
+        stop.store(true, Ordering::Relaxed);
     });
     drop(writer);
     assert_eq!(
