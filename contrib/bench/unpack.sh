@@ -21,7 +21,7 @@ done
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 work=$(realpath "$work")
-scratch=$(realpath "$(mktemp -d "${SCRATCH:-/dev/shm}/unpack.XXXXXX")")
+scratch=$(realpath "$(mktemp -d -p "${SCRATCH:-/dev/shm}")")
 port=${PORT:-18097}
 runs=${RUNS:-7}
 only=" ${ONLY:-xz multi gzip zstd plain memory ensure} "
