@@ -73,6 +73,10 @@ fn kind(it: Kind) -> String {
     format!("Kind::{it:?}")
 }
 
+fn format(it: Option<base::DiskFormat>) -> String {
+    it.map_or_else(|| "None".to_owned(), |it| format!("Some(F::{it:?})"))
+}
+
 fn source_type(it: SourceType) -> String {
     format!("SourceType::{it:?}")
 }

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::{Arch, Date, Digest, ImageName, Snapshot, Url};
+use crate::base::{Arch, Date, Digest, DiskFormat, ImageName, Snapshot, Url};
 use crate::error::{Error, Kind as ErrorKind};
 
 /// The schema that this program reads and writes.
@@ -283,6 +283,8 @@ pub struct Image {
     pub ephemeral: bool,
     /// What the pinned files are.
     pub kind: Kind,
+    /// How a disk is kept, where its file's name does not tell: `.img` is anything.
+    pub format: Option<DiskFormat>,
     /// Where pins come from. Always there in the embedded catalog; a catalog that nobody
     /// refreshes may leave it out.
     pub source: Option<Source>,

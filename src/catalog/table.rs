@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::schema::*;
-use crate::base::{Arch, Date, Digest, ImageName, Snapshot, Url};
+use crate::base::{Arch, Date, Digest, DiskFormat, ImageName, Snapshot, Url};
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 

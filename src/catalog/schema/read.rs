@@ -8,7 +8,7 @@ use super::{
     Address, Catalog, Fault, Image, Kind, Mirror, Origin, Pin, Retention, Rules, SCHEMA, Source,
     SourceType, Trust,
 };
-use crate::base::{Arch, Digest, ImageName, Scheme, Snapshot, Url};
+use crate::base::{Arch, Digest, DiskFormat, ImageName, Scheme, Snapshot, Url};
 
 /// Reads and judges a whole catalog.
 pub(super) fn catalog(text: &str, rules: Rules) -> Result<Catalog, Fault> {
@@ -112,6 +112,11 @@ impl Reader {
         let variant = fields.optional_word("variant")?;
         let codename = fields.text("codename")?;
         let kind: Kind = fields.require("kind")?.parse()?;
+        let format = match fields.take("format") {
+            Some(node) if kind == Kind::Disk => Some(node.parse()?),
+            Some(node) => return Err(node.fault("only a disk has a \"format\"")),
+            None => None,
+        };
         let default = fields.take("default");
         let is_default = default.map_or(Ok(false), |node| node.boolean())?;
         let ephemeral = fields
@@ -145,7 +150,11 @@ impl Reader {
         }
         let mut list = Vec::new();
         for pin in pins.object()? {
-            list.push(self.pin(&name, kind, &arches, &pin)?);
+            let read = self.pin(&name, kind, &arches, &pin)?;
+            if self.rules == Rules::Embedded && kind == Kind::Disk && format.is_none() {
+                check_name_tells(&pin, &read)?;
+            }
+            list.push(read);
         }
         list.sort_by_key(|pin| pin.arch.as_str());
         let image = Image {
@@ -158,6 +167,7 @@ impl Reader {
             title,
             ephemeral,
             kind,
+            format,
             source,
             arches: arches.into(),
             pins: list.into(),
@@ -490,6 +500,18 @@ fn arches(node: Node<'_>) -> Result<Vec<Arch>, Fault> {
 /// The catalog holds Debian's names only; synonyms are for people at the command line.
 fn canonical_arch(text: &str) -> Option<Arch> {
     Arch::ALL.iter().copied().find(|arch| arch.as_str() == text)
+}
+
+/// The format of a disk is never guessed: its name tells, or the image has a field that does.
+fn check_name_tells(member: &Member<'_>, pin: &Pin) -> Result<(), Fault> {
+    match &pin.address {
+        Address::Url(url) if DiskFormat::of_file_name(url.path()).is_none() => {
+            let message =
+                "the URL does not tell the format of the disk: the image needs a \"format\"";
+            Err(member.value.fault_at(member.at, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn retention(node: Node<'_>) -> Result<Retention, Fault> {

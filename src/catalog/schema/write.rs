@@ -57,6 +57,7 @@ fn image(it: &Image) -> Value {
         ("default", it.default.then_some(true.into())),
         ("distro", Some(text(&it.distro))),
         ("ephemeral", it.ephemeral.then_some(true.into())),
+        ("format", it.format.as_ref().map(text)),
         ("kind", Some(text(&it.kind))),
         ("pins", Some(sorted(pins.collect()))),
         ("source", it.source.as_ref().map(source)),
