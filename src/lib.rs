@@ -15,6 +15,8 @@ pub mod base;
 #[cfg(feature = "fetch")]
 pub mod cache;
 pub mod catalog;
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod error;
 pub mod event;
 #[cfg(feature = "fetch")]
@@ -29,7 +31,7 @@ pub mod oci;
 pub mod rootfs;
 #[cfg(feature = "simplestreams")]
 pub mod simplestreams;
-#[cfg(any(feature = "fetch", feature = "unpack"))]
+#[cfg(any(feature = "disk", feature = "fetch", feature = "unpack"))]
 #[doc(hidden)]
 pub mod sys;
 #[cfg(feature = "unpack")]

@@ -6,16 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Expect, VerifyingReader};
-use crate::sys;
-
-/// Whether a file that is in the way may be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// It may.
-    Yes,
-    /// It may not, unless it already is what was asked for.
-    No,
-}
+use crate::sys::{self, Draft, Overwrite};
 
 impl Entry {
     /// Leaves the verified file at `target`: blocks are shared where the file system can, copied
@@ -38,46 +29,30 @@ impl Entry {
                 return Ok(target);
             }
             if overwrite == Overwrite::No {
-                return Err(in_the_way(&target));
+                return Err(Draft::in_the_way(&target));
             }
         }
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            let message = format!("cannot write {}: not a file name", target.display());
-            return Err(Error::new(Kind::Local, message).with_path(target));
-        };
-        let temporary = parent.join(format!(
-            ".{}.{}",
-            name.to_string_lossy(),
-            sys::unique_suffix()
-        ));
         let mut source = self.open()?;
         let mut copy = || -> io::Result<()> {
-            let mut file = sys::create_public(&temporary)?;
-            sys::copy_or_reflink(&mut source, &mut file, |_| {
+            let draft = Draft::beside(&target)?;
+            sys::copy_or_reflink(&mut source, draft.file(), |_| {
                 if go_on() {
                     Ok(())
                 } else {
                     Err(io::ErrorKind::Interrupted.into())
                 }
             })?;
-            file.sync_all()?;
-            match overwrite {
-                Overwrite::Yes => sys::rename_over(&temporary, &target)?,
-                Overwrite::No => sys::rename_noreplace(&temporary, &target)?,
-            }
-            sys::sync_folder(parent)
+            draft.place(overwrite)
         };
-        let copied = copy();
-        if copied.is_err() {
-            let _ = sys::remove_file_if_any(&temporary);
-        }
-        match copied {
+        match copy() {
             Ok(()) => Ok(target),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Error::new(
                 Kind::Cancelled,
                 format!("{}: stopped", target.display()),
             )),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(in_the_way(&target)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Draft::in_the_way(&target))
+            }
             Err(error) => Err(Error::local("cannot write", target, error)),
         }
     }
@@ -95,12 +70,4 @@ impl Entry {
         file.metadata().is_ok_and(|meta| meta.len() == size)
             && VerifyingReader::new(file, expect).drain().is_ok()
     }
-}
-
-fn in_the_way(target: &Path) -> Error {
-    let message = format!(
-        "{} exists and has other content; --force overwrites it",
-        target.display()
-    );
-    Error::new(Kind::Local, message).with_path(target)
 }

@@ -40,10 +40,10 @@ mod store;
 mod survey;
 
 pub use self::entry::{Entry, Lookup, Rehash};
-pub use self::export::Overwrite;
 pub use self::key::Key;
 pub use self::partial::{Partial, Validator};
 pub use self::prune::{PruneOptions, Pruned, PrunedKind};
 pub use self::record::Record;
 pub use self::store::{Cache, Waiting, WriteLock};
 pub use self::survey::{Condition, Found};
+pub use crate::sys::Overwrite;

@@ -118,6 +118,7 @@ impl Reporter {
                 &format!("the cached copy is damaged ({reason}); it is now {path}"),
             ),
             What::Unpacking { read, total } => self.progress(subject, read, total),
+            What::Converting { done, total } => self.progress(subject, done, Some(total)),
             What::Done { cached, size } => self.done(subject, cached, size),
             _ => {}
         }

@@ -9,7 +9,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
@@ -25,12 +25,16 @@ pub(crate) fn watch() {
 pub(crate) fn watch_and_say(farewell: &'static str) {
     WATCHED.call_once(|| {
         // Without the watcher the default action still stops us.
-        if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
+        if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGXFSZ]) {
             let _ = std::thread::Builder::new()
                 .name("signals".to_owned())
                 .stack_size(64 << 10)
                 .spawn(move || {
                     for signal in signals.forever() {
+                        if signal == SIGXFSZ {
+                            // Whoever wrote too much gets an error, and can tidy up.
+                            continue;
+                        }
                         let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
                         if !again {
                             std::thread::spawn(move || leave_soon(farewell));

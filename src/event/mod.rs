@@ -98,6 +98,13 @@ pub enum What<'a> {
         /// Its size, if known.
         total: Option<u64>,
     },
+    /// A disk image is being converted or copied.
+    Converting {
+        /// Bytes of content that were written.
+        done: u64,
+        /// How many there are.
+        total: u64,
+    },
     /// The verified file is in the cache.
     Done {
         /// Whether it was there before.

@@ -1,4 +1,5 @@
-//! The short pipelines: a verified file, or any archive, becomes a directory.
+//! The short pipelines: a verified file, or any archive, becomes a directory; a disk image becomes
+//! a raw disk.
 //!
 //! Nothing is decided here that a lower room could decide: an archive is decoded and read by
 //! `archive`, on a thread of its own, while `tree` writes; what was verified is kept by `cache`.
@@ -12,8 +13,16 @@
 //! kept is in a `.json` beside it. They can be made again at any time, and are removed with their
 //! entry.
 
+#[cfg(feature = "disk")]
+mod disk;
 mod prepare;
+#[cfg(feature = "disk")]
+mod raw;
 mod unpack;
 
+#[cfg(feature = "disk")]
+pub use self::disk::{DiskFile, Growth, LocalDisk};
 pub use self::prepare::{Prepared, Recipe};
+#[cfg(feature = "disk")]
+pub use self::raw::PreparedDisk;
 pub use self::unpack::{Unpacker, format_of, unpack};

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::unpack::{Unpacker, format_of};
 use crate::archive::Checks;
 use crate::base::Digest;
-use crate::cache::{Cache, Entry};
+use crate::cache::{Cache, Entry, WriteLock};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
 use crate::sys::{self, Durable};
@@ -148,19 +148,7 @@ impl Entry {
         if path.is_dir() {
             return hit(&path);
         }
-        let record = self.record();
-        let lock = cache.lock(&record.sha256, |waiting| {
-            let lock = waiting.lock.to_string_lossy();
-            let what = What::Waiting {
-                lock: &lock,
-                holder: waiting.holder,
-                since: waiting.since,
-            };
-            observer.on(Event {
-                subject: &record.image,
-                what,
-            })
-        })?;
+        let lock = self.lock(cache, observer)?;
         if path.is_dir() {
             return hit(&path);
         }
@@ -220,15 +208,38 @@ impl Entry {
         remove(&self.prepared(recipe))
     }
 
+    /// Waits until nobody else makes anything of this entry.
+    pub(super) fn lock(&self, cache: &Cache, observer: &dyn Observer) -> Result<WriteLock> {
+        let record = self.record();
+        cache.lock(&record.sha256, |waiting| {
+            let lock = waiting.lock.to_string_lossy();
+            let what = What::Waiting {
+                lock: &lock,
+                holder: waiting.holder,
+                since: waiting.since,
+            };
+            observer.on(Event {
+                subject: &record.image,
+                what,
+            })
+        })
+    }
+
+    /// Where what is made of this entry goes, swept of what killed runs left.
+    pub(super) fn workshop(&self) -> Result<PathBuf> {
+        let folder = self.folder().join(FOLDER);
+        sys::create_private(&folder)
+            .map_err(|error| Error::local("cannot create", &folder, error))?;
+        sweep(&folder);
+        Ok(folder)
+    }
+
     fn prepared(&self, recipe: &Recipe) -> PathBuf {
         self.folder().join(FOLDER).join(recipe.folder())
     }
 
     fn make(&self, path: &Path, policy: Policy, observer: &dyn Observer) -> Result<Report> {
-        let folder = self.folder().join(FOLDER);
-        sys::create_private(&folder)
-            .map_err(|error| Error::local("cannot create", &folder, error))?;
-        sweep(&folder);
+        self.workshop()?;
         let policy = Policy {
             // Whoever finds the name believes it, after a power cut as well.
             durable: Durable::Yes,
@@ -280,7 +291,7 @@ fn sweep(folder: &Path) {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     let cannot = |error| Error::local("cannot remove", path, error);
     // Out of the way at once: a name that is there means a whole tree.
     let aside = path.with_extension(format!("{}.gone", sys::unique_suffix()));
@@ -295,7 +306,7 @@ fn remove(path: &Path) -> Result<()> {
 const DAY: i64 = 86_400;
 
 /// Where the trees of an entry are; the name of its file never is this.
-const FOLDER: &str = "prepared";
+pub(super) const FOLDER: &str = "prepared";
 
 /// Trees with everything. The number goes up when the same archive gives another tree than before.
 const EVERYTHING: &str = "dir-1";

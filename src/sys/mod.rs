@@ -7,18 +7,21 @@
 
 mod beneath;
 mod clock;
+mod draft;
 mod folder;
 #[cfg(feature = "fetch")]
 mod lock;
 mod node;
 mod place;
 mod regular;
+mod sparse;
 mod staging;
 mod sweep;
 mod xattr;
 
 pub use self::beneath::{Beneath, open_beneath, open_by_steps};
 pub use self::clock::{jitter, now};
+pub use self::draft::{Draft, Overwrite};
 pub use self::folder::{
     available_space, check_private, clear_away, create_private, exists, is_in_user_namespace,
     is_root, mount_error, names, open_folder, user_namespace_map,
@@ -37,6 +40,7 @@ pub use self::regular::{
     Stamp, create_exclusive, create_public, has_other_names, is_at, is_damage, open_append,
     open_regular, seal, start_writeback, unseal,
 };
+pub use self::sparse::{copy_range, next_data, share, shares_blocks};
 pub use self::staging::{Before, Durable, Staging};
 pub use self::sweep::remove_tree;
 pub use self::xattr::{is_unkept, remove_xattr, set_xattr, xattr_names, xattr_value};

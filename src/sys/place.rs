@@ -85,17 +85,17 @@ pub fn write_durably_with<T>(
 /// otherwise. `progress` hears the bytes copied so far; its error stops the copy.
 pub fn copy_or_reflink(
     from: &mut File,
-    to: &mut File,
+    mut to: &File,
     mut progress: impl FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
-    if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
+    if rustix::fs::ioctl_ficlone(to, &*from).is_ok() {
         return Ok(());
     }
     from.rewind()?;
     let mut copied = 0;
     loop {
         // `io::copy` between files is copy_file_range: data does not pass through us.
-        let n = io::copy(&mut io::Read::take(&*from, COPY_CHUNK), to)?;
+        let n = io::copy(&mut io::Read::take(&*from, COPY_CHUNK), &mut to)?;
         if n == 0 {
             return Ok(());
         }

@@ -1,0 +1,259 @@
+//! Raw disks in the cache, beside the image that they were made of.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::disk::{DiskFile, Growth, LocalDisk};
+use super::prepare::{FOLDER, remove};
+use crate::archive::{Checks, Format};
+use crate::base::DiskFormat;
+use crate::cache::{Cache, Entry};
+use crate::disk::{Converter, CopyOptions, Disk, Gpt, copy_disk};
+use crate::error::{Error, Result};
+use crate::event::Observer;
+use crate::sys::{self, Before, Draft, Durable, Node, Overwrite, Staging, Stamp};
+
+/// A raw disk that can be read, and that nobody writes to.
+#[derive(Debug)]
+pub struct PreparedDisk {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it was there before.
+    pub cached: bool,
+    /// The size of the disk in bytes.
+    pub size: u64,
+    /// Bytes that it takes.
+    pub allocated: u64,
+    /// What was done about its partition table, if it was made now.
+    pub gpt: Gpt,
+}
+
+impl PreparedDisk {
+    fn at(path: PathBuf, cached: bool, gpt: Gpt) -> Result<Self> {
+        let meta =
+            fs::metadata(&path).map_err(|error| Error::local("cannot read", &path, error))?;
+        Ok(Self {
+            path,
+            cached,
+            size: meta.len(),
+            allocated: meta.blocks() * 512,
+            gpt,
+        })
+    }
+}
+
+impl Entry {
+    /// The raw disk of this entry in the cache, made now if it is not there. If the verified file
+    /// is one, and is not to grow, that is it.
+    ///
+    /// # Errors
+    /// As [`LocalDisk::to_file`]; [`Kind::Cancelled`] while somebody else makes it.
+    pub fn prepare_disk(
+        &self,
+        cache: &Cache,
+        kind: DiskFile,
+        growth: Growth,
+        observer: &dyn Observer,
+    ) -> Result<PreparedDisk> {
+        let is_raw = kind.format == DiskFormat::Raw && kind.packed == Format::Plain;
+        if is_raw && growth.size.is_none() {
+            return PreparedDisk::at(self.path(), true, Gpt::Fits);
+        }
+        let recipe = Recipe { kind, growth };
+        let folder = self.folder().join(FOLDER).join(recipe.folder());
+        if is_whole(&folder, Some(recipe)) {
+            return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
+        }
+        let record = self.record();
+        let disk = self.local(kind, observer)?;
+        disk.check(growth)?;
+        let lock = self.lock(cache, observer)?;
+        if is_whole(&folder, Some(recipe)) {
+            return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
+        }
+        let workshop = self.workshop()?;
+        if sys::exists(&folder) {
+            // Somebody has been at it.
+            remove(&folder)?;
+        }
+        let gpt = make(&disk, recipe, &workshop)
+            .map_err(|error| error.about(&format!("{} {}", record.image, record.snapshot)))?;
+        drop(lock);
+        PreparedDisk::at(folder.join(DISK), false, gpt)
+    }
+
+    /// Leaves an independent raw disk at `target`: see [`copy_disk`]. The one in the cache is made
+    /// first, if it is not there, and is only read.
+    ///
+    /// # Errors
+    /// As [`prepare_disk`](Self::prepare_disk) and [`copy_disk`].
+    pub fn disk_to(
+        &self,
+        target: &Path,
+        cache: &Cache,
+        kind: DiskFile,
+        growth: Growth,
+        overwrite: Overwrite,
+        observer: &dyn Observer,
+    ) -> Result<Gpt> {
+        self.local(kind, observer)?.check(growth)?;
+        let base = self.prepare_disk(cache, kind, Growth::NONE, observer)?;
+        let options = CopyOptions {
+            size: growth.size,
+            overwrite,
+            fit_gpt: growth.fit_gpt,
+            observer,
+        };
+        copy_disk(&base.path, target, options)
+    }
+
+    /// The prepared disks that are there.
+    pub fn prepared_disks(&self) -> Vec<PathBuf> {
+        let folder = self.folder().join(FOLDER);
+        let names = sys::names(&folder).unwrap_or_default();
+        let ours = names.iter().filter(|name| {
+            let rest = name.strip_prefix(RAW);
+            rest.is_some_and(|rest| {
+                (rest.is_empty() || rest.starts_with('-')) && !rest.contains('.')
+            })
+        });
+        ours.map(|name| folder.join(name).join(DISK)).collect()
+    }
+
+    /// Whether a prepared disk is what the verified file gives: it is made once more, and
+    /// compared.
+    ///
+    /// # Errors
+    /// As [`prepare_disk`](Self::prepare_disk).
+    pub fn is_disk_prepared_well(&self, path: &Path, observer: &dyn Observer) -> Result<bool> {
+        let Some(folder) = path.parent() else {
+            return Ok(false);
+        };
+        let Some(recipe) = recipe_of(folder) else {
+            return Ok(false);
+        };
+        if !is_whole(folder, None) {
+            return Ok(false);
+        }
+        let cannot = |error| Error::local("cannot write", folder, error);
+        // Unnamed: nothing is left of it, whatever happens.
+        let again = Draft::beside(folder).map_err(cannot)?;
+        let disk = self.local(recipe.kind, observer)?;
+        disk.write(again.file(), folder, recipe.growth)?;
+        let again = again.file().try_clone().map_err(cannot)?;
+        let again = Disk::from_file(again, DiskFormat::Raw)?;
+        Converter::new(&self.record().image, observer).is_in(&again, path)
+    }
+
+    /// Removes a prepared disk, to be made again.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn forget_disk(&self, path: &Path) -> Result<()> {
+        path.parent().map_or(Ok(()), remove)
+    }
+
+    fn local<'a>(&'a self, kind: DiskFile, observer: &'a dyn Observer) -> Result<LocalDisk<'a>> {
+        let disk = LocalDisk::new(&self.record().image, self.open()?, kind, observer);
+        // Every byte of it was hashed.
+        Ok(disk.with_checks(Checks::Ignore))
+    }
+}
+
+/// Everything that decides about the bytes of a disk, besides the verified file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Recipe {
+    kind: DiskFile,
+    growth: Growth,
+}
+
+impl Recipe {
+    fn folder(&self) -> String {
+        match (self.growth.size, self.growth.fit_gpt) {
+            (None, _) => RAW.to_owned(),
+            (Some(size), true) => format!("{RAW}-{size}"),
+            (Some(size), false) => format!("{RAW}-{size}-asis"),
+        }
+    }
+}
+
+/// Makes a disk and its record in a directory of their own, which then gets its name.
+fn make(disk: &LocalDisk<'_>, recipe: Recipe, workshop: &Path) -> Result<Gpt> {
+    let cannot = |error| Error::local("cannot write", workshop, error);
+    let name = recipe.folder();
+    let staging = Staging::beside(workshop, OsStr::new(&name)).map_err(cannot)?;
+    let file = sys::make_file(staging.root(), DISK.as_bytes()).map_err(cannot)?;
+    let gpt = disk.write(&file, &workshop.join(&name), recipe.growth)?;
+    let finish = || -> io::Result<()> {
+        sys::seal(&file)?;
+        let stamp = Stamp::of(&file)?;
+        let note = format!("{:#}\n", note(recipe, stamp));
+        let mut record = sys::make_file(staging.root(), NOTE.as_bytes())?;
+        record.write_all(note.as_bytes())?;
+        sys::seal(&record)?;
+        Node::Open(staging.root()).set_mode(0o755)
+    };
+    finish().map_err(cannot)?;
+    match staging.place(OsStr::new(&name), Before::Nothing, Durable::No) {
+        Ok(_) => sys::sync_folder(workshop).map_err(cannot)?,
+        // Where locks do nothing, somebody else may have made the same.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(cannot(error)),
+    }
+    Ok(gpt)
+}
+
+fn note(recipe: Recipe, stamp: Stamp) -> Value {
+    json!({
+        "format": recipe.kind.format.as_str(),
+        "packed": recipe.kind.packed.as_str(),
+        "grown_to": recipe.growth.size,
+        "fit_gpt": recipe.growth.fit_gpt,
+        "size": stamp.size,
+        "mtime": stamp.mtime,
+        "mtime_nanos": stamp.mtime_nanos,
+        "inode": stamp.inode,
+    })
+}
+
+fn read_note(folder: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(folder.join(NOTE)).ok()?).ok()
+}
+
+fn recipe_of(folder: &Path) -> Option<Recipe> {
+    let note = read_note(folder)?;
+    Some(Recipe {
+        kind: DiskFile {
+            format: note["format"].as_str()?.parse().ok()?,
+            packed: note["packed"].as_str()?.parse().ok()?,
+        },
+        growth: Growth {
+            size: note["grown_to"].as_u64(),
+            fit_gpt: note["fit_gpt"].as_bool()?,
+        },
+    })
+}
+
+/// Whether a disk is there that nobody has touched since it was made, by a recipe.
+fn is_whole(folder: &Path, recipe: Option<Recipe>) -> bool {
+    let stamp = sys::open_regular(&folder.join(DISK)).and_then(|file| Stamp::of(&file));
+    let (Ok(stamp), Some(found)) = (stamp, recipe_of(folder)) else {
+        return false;
+    };
+    // The format of an image may have been corrected in the catalog.
+    recipe.is_none_or(|recipe| recipe == found) && read_note(folder) == Some(note(found, stamp))
+}
+
+/// Raw disks. The number goes up when the same image gives other bytes than before.
+const RAW: &str = "raw-1";
+
+/// The disk in such a directory.
+const DISK: &str = "disk.raw";
+
+/// What it looked like when it was made.
+const NOTE: &str = "disk.json";
