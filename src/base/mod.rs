@@ -10,6 +10,7 @@
 mod arch;
 mod date;
 mod digest;
+mod hex;
 mod name;
 mod size;
 mod snapshot;
@@ -18,6 +19,7 @@ mod url;
 pub use self::arch::Arch;
 pub use self::date::{Date, Timestamp, parse_http_date};
 pub use self::digest::Digest;
+pub use self::hex::decode_hex;
 pub use self::name::{ImageName, safe_file_name};
 pub use self::size::{HumanBytes, parse_bytes};
 pub use self::snapshot::{Snapshot, natural_order};
