@@ -152,10 +152,7 @@ impl Network {
             .map_err(|error| ours(&error))?;
         let reference: Reference = reference.parse().map_err(|error| ours(&error))?;
         let manifest = Registry::new(&self.client).manifest(&repository, &reference)?;
-        Ok(Answer::Manifest {
-            bytes: manifest.bytes,
-            digest: manifest.digest,
-        })
+        Ok(Answer::Manifest(manifest.bytes))
     }
 
     fn broken(&self, error: &std::io::Error) -> Verdict {
