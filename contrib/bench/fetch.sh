@@ -5,18 +5,14 @@
 #
 # Needs, all from Debian: nginx-light hyperfine curl openssl jq time. Nothing leaves loopback.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-for tool in nginx hyperfine curl openssl sha256sum jq /usr/bin/time rustc cargo; do
-    command -v "$tool" >/dev/null || { echo "missing: $tool (see the head of $0)" >&2; exit 2; }
-done
+source "$(dirname "$0")/common.sh"
+need nginx hyperfine curl openssl sha256sum jq /usr/bin/time rustc cargo
 
-work=${1:-$(mktemp -d)}
-mkdir -p "$work"
-work=$(realpath "$work")
+work=$(workplace "${1:-}")
 port=${PORT:-18098}
 runs=${RUNS:-15}
 cleanup() {
-    [ -s "$work/nginx.pid" ] && kill "$(cat "$work/nginx.pid")" 2>/dev/null || true
+    stop "$work"
     rm -rf "$work/www" "$work/cache" "$work/warm" "$work/out" "$work/hello" "$work/hello.rs"
 }
 trap cleanup EXIT
@@ -27,20 +23,8 @@ mkdir -p "$work/www"
 for size in 15 150 1500; do
     head -c "${size}M" /dev/urandom >"$work/www/$size.tar"
 done
-cat >"$work/nginx.conf" <<EOF
-worker_processes 1;
-pid $work/nginx.pid;
-error_log $work/nginx.log;
-events { worker_connections 64; }
-http {
-    access_log off; sendfile on; tcp_nopush on;
-    client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
-    uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
-    server { listen 127.0.0.1:$port; root $work/www; }
-}
-EOF
 chmod 755 "$work" "$work/www"
-nginx -c "$work/nginx.conf"
+serve "$work" "$port" "root $work/www;"
 url=http://127.0.0.1:$port/150.tar
 hash=$(sha256sum "$work/www/150.tar" | cut -d' ' -f1)
 

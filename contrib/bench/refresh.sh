@@ -6,18 +6,14 @@
 #
 # Needs, all from Debian: nginx-light python3 time. Nothing leaves loopback.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-for tool in nginx python3 /usr/bin/time cargo; do
-    command -v "$tool" >/dev/null || { echo "missing: $tool (see the head of $0)" >&2; exit 2; }
-done
+source "$(dirname "$0")/common.sh"
+need nginx python3 /usr/bin/time cargo
 
-work=${1:-$(mktemp -d)}
-mkdir -p "$work"
-work=$(realpath "$work")
+work=$(workplace "${1:-}")
 port=${PORT:-18099}
 runs=${RUNS:-15}
 cleanup() {
-    [ -s "$work/nginx.pid" ] && kill "$(cat "$work/nginx.pid")" 2>/dev/null || true
+    stop "$work"
     rm -rf "$work/www" "$work"/{catalog.json,subject.txt,out,access.log,nginx.conf,python,refresh}
 }
 trap cleanup EXIT
@@ -76,20 +72,8 @@ write(f"{streams}/index.json", {"format": "index:1.0", "index": {"images": {"dat
 write(f"{work}/catalog.json", {"schema": 1, "images": images, "origins": {
     "bench": {"url": "https://images.example.org/", "retention": {"builds": 3}}}})
 EOF
-cat >"$work/nginx.conf" <<EOF
-worker_processes 1;
-pid $work/nginx.pid;
-error_log $work/nginx.log;
-events { worker_connections 64; }
-http {
-    access_log $work/access.log combined; sendfile on; tcp_nopush on;
-    client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
-    uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
-    server { listen 127.0.0.1:$port; root $work/www; }
-}
-EOF
 chmod 755 "$work" "$work/www"
-nginx -c "$work/nginx.conf"
+serve "$work" "$port" "root $work/www;" "$work/access.log combined"
 document=$work/www/streams/v1/images.json
 size=$(stat -c %s "$document")
 

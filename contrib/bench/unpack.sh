@@ -13,20 +13,16 @@
 #
 # tar is told to keep what `unpack` keeps: --numeric-owner --xattrs --xattrs-include='*'.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-for tool in xz gzip zstd tar nginx curl sha256sum /usr/bin/time cargo; do
-    command -v "$tool" >/dev/null || { echo "missing: $tool (see the head of $0)" >&2; exit 2; }
-done
+source "$(dirname "$0")/common.sh"
+need xz gzip zstd tar nginx curl sha256sum /usr/bin/time cargo
 
-work=${1:-$(mktemp -d)}
-mkdir -p "$work"
-work=$(realpath "$work")
+work=$(workplace "${1:-}")
 scratch=$(realpath "$(mktemp -d -p "${SCRATCH:-/dev/shm}")")
 port=${PORT:-18097}
 runs=${RUNS:-7}
 only=" ${ONLY:-xz multi gzip zstd plain memory ensure} "
 cleanup() {
-    [ -s "$scratch/nginx.pid" ] && kill "$(cat "$scratch/nginx.pid")" 2>/dev/null || true
+    stop "$scratch"
     rm -rf "$scratch"
 }
 trap cleanup EXIT
@@ -123,20 +119,8 @@ fi
 
 # Cold `ensure --as dir`, which makes all of it durable, beside its two halves, which do not.
 if wants ensure; then
-    cat >"$scratch/nginx.conf" <<CONF
-worker_processes 1;
-pid $scratch/nginx.pid;
-error_log $scratch/nginx.log;
-events { worker_connections 64; }
-http {
-    access_log off; sendfile on; tcp_nopush on;
-    client_body_temp_path $scratch/t1; proxy_temp_path $scratch/t2; fastcgi_temp_path $scratch/t3;
-    uwsgi_temp_path $scratch/t4; scgi_temp_path $scratch/t5;
-    server { listen 127.0.0.1:$port; location /rootfs.tar.xz { alias $work/$name.xz; } }
-}
-CONF
     chmod 755 "$scratch" "$work"
-    nginx -c "$scratch/nginx.conf"
+    serve "$scratch" "$port" "location /rootfs.tar.xz { alias $work/$name.xz; }"
     url=http://127.0.0.1:$port/rootfs.tar.xz
     sum=$(sha256sum "$work/$name.xz" | cut -d' ' -f1)
     ensure() { "$bin" --quiet --progress none --cache-dir "$scratch/cache" ensure "$url" --sha256 "$sum" "$@"; }

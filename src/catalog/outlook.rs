@@ -3,7 +3,7 @@
 //! A guess by age, made without a socket: the snapshot's day (or the day on which the pin was
 //! moved) and the retention of the origin. `audit` asks instead of guessing.
 
-use super::schema::{Catalog, Image, Origin, Pin, Retention};
+use super::schema::{Catalog, Image, Origin, Pin};
 use crate::base::{Date, Url};
 
 /// What has probably become of a snapshot at a place.
@@ -63,11 +63,11 @@ impl Catalog {
 }
 
 fn outlook(origin: Option<&Origin>, pin: &Pin, today: Date) -> Outlook {
-    let days = match origin.map(|origin| origin.retention) {
-        None => return Outlook::Unknown,
-        Some(Retention::Permanent) => return Outlook::Kept,
-        // Whoever keeps so many builds makes one a day.
-        Some(Retention::Days(days) | Retention::Builds(days)) => days,
+    let Some(origin) = origin else {
+        return Outlook::Unknown;
+    };
+    let Some(days) = origin.retention.days() else {
+        return Outlook::Kept;
     };
     let Some(date) = pin.snapshot.date().or(pin.bumped_at) else {
         return Outlook::Unknown;

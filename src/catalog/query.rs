@@ -95,6 +95,11 @@ impl Catalog {
             .or_else(|| self.origin_at(url))
     }
 
+    /// The origin with this name.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        self.origins.iter().find(|origin| origin.name == name)
+    }
+
     /// The origin whose files lie where a URL does; the nearest, if there are several.
     pub fn origin_at(&self, url: &Url) -> Option<&Origin> {
         let holding = self

@@ -66,6 +66,17 @@ pub enum Retention {
     Days(u64),
 }
 
+impl Retention {
+    /// For about how many days a snapshot is kept; `None` is for good. Whoever keeps so many
+    /// builds makes one a day.
+    pub const fn days(self) -> Option<u64> {
+        match self {
+            Self::Permanent => None,
+            Self::Days(days) | Self::Builds(days) => Some(days),
+        }
+    }
+}
+
 impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

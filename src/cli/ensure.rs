@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::cache::{Cache, Overwrite, Rehash};
 use distro_fetch::fetch::{Outcome, Reach, Request};
-use distro_fetch::tree::{Policy, Replace};
 use distro_fetch::{Error, Url};
 use serde_json::json;
 
@@ -48,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
     let mut documents = Vec::new();
     for (request, outcome) in requests.iter().zip(&outcomes) {
         let result = if as_directory(arguments) {
-            directory(context, arguments, fetcher.cache(), outcome)?
+            directory(context, arguments, fetcher.cache(), outcome, &reporter)?
         } else {
             let path = match &arguments.output {
                 Some(target) => leave(outcome, target, arguments.force)?,
@@ -98,13 +97,13 @@ fn directory(
     arguments: &Ensure,
     cache: &Cache,
     outcome: &Outcome,
+    reporter: &Reporter,
 ) -> Result<Made> {
-    let policy = unpack::policy(&arguments.tree)?;
-    let reporter = Reporter::new(context);
     let name = outcome.entry.record().image.clone();
     let made = match &arguments.output {
         None => {
-            let prepared = outcome.entry.prepare(cache, policy, &reporter)?;
+            let policy = unpack::policy(&arguments.tree)?;
+            let prepared = outcome.entry.prepare(cache, policy, reporter)?;
             match (&prepared.report, &prepared.lost) {
                 (None, Some(lost)) => unpack::write_report(&arguments.tree, lost)?,
                 (None, None) if arguments.tree.report.is_some() => {
@@ -120,17 +119,8 @@ fn directory(
             )
         }
         Some(target) => {
-            let replace = if arguments.force {
-                Replace::Yes
-            } else {
-                Replace::No
-            };
-            let policy = Policy {
-                replace,
-                keep_out_of: unpack::keep_out_of(context)?,
-                ..policy
-            };
-            let report = outcome.entry.unpack_to(target, policy, &reporter)?;
+            let policy = unpack::policy_at_target(context, &arguments.tree, arguments.force)?;
+            let report = outcome.entry.unpack_to(target, policy, reporter)?;
             let lost = Some(report.to_json());
             (std::path::absolute(target)?, false, Some(report), lost)
         }

@@ -141,11 +141,8 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
             "refreshed",
             format!("{}{origin}{trust}", source.kind.as_str()),
         ));
-        let origins = context.catalog.origins.iter();
-        if let Some(origin) = origins
-            .into_iter()
-            .find(|it| Some(&it.name) == source.origin.as_ref())
-        {
+        let origin = source.origin.as_ref();
+        if let Some(origin) = origin.and_then(|name| context.catalog.origin(name)) {
             let kept = match origin.retention {
                 Retention::Permanent => "upstream keeps everything".to_owned(),
                 retention => format!("upstream keeps {retention}"),
@@ -200,11 +197,7 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
 fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
     let source = image.source.as_ref();
     let origin = source.and_then(|source| source.origin.as_ref());
-    let retention = context
-        .catalog
-        .origins
-        .iter()
-        .find(|it| Some(&it.name) == origin);
+    let retention = origin.and_then(|name| context.catalog.origin(name));
     let pins: Vec<_> = pins
         .iter()
         .map(|shown| {

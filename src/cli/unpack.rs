@@ -22,16 +22,7 @@ pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
     namespace::enter(arguments.tree.map_owner)?;
     check_report(&arguments.tree)?;
     let (file, format, name) = open(&arguments.file, &arguments.read)?;
-    let replace = if arguments.force {
-        Replace::Yes
-    } else {
-        Replace::No
-    };
-    let policy = Policy {
-        replace,
-        keep_out_of: keep_out_of(context)?,
-        ..policy(&arguments.tree)?
-    };
+    let policy = policy_at_target(context, &arguments.tree, arguments.force)?;
     let reporter = Reporter::new(context);
     let size = file.metadata().map_or(0, |meta| meta.len());
     let outcome = Unpacker::new(&name, format, &reporter)
@@ -132,9 +123,13 @@ pub(crate) fn policy(tree: &Tree) -> Result<Policy> {
     })
 }
 
-/// Nobody unpacks into the cache by mistake.
-pub(crate) fn keep_out_of(context: &Context) -> Result<Vec<std::path::PathBuf>> {
-    Ok(vec![context.cache()?.path().to_owned()])
+/// The same for a target of the user's, who unpacks nothing into the cache by mistake.
+pub(crate) fn policy_at_target(context: &Context, tree: &Tree, force: bool) -> Result<Policy> {
+    Ok(Policy {
+        replace: if force { Replace::Yes } else { Replace::No },
+        keep_out_of: vec![context.cache()?.path().to_owned()],
+        ..policy(tree)?
+    })
 }
 
 /// Says what was lost, and writes the report that was asked for.

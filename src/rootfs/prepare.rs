@@ -106,12 +106,8 @@ impl Entry {
         observer: &dyn Observer,
     ) -> Result<Report> {
         let record = self.record();
-        let mut file = self.open()?;
-        let format = format_of(&mut file, &record.file)?;
-        Unpacker::new(&record.image, format, observer)
-            // Every byte of it was hashed.
-            .with_checks(Checks::Ignore)
-            .with_total(record.stamp.size)
+        let (file, unpacker) = self.unpacker(observer)?;
+        unpacker
             .unpack(file, target, policy)
             .map_err(|error| error.about(&format!("{} {}", record.image, record.snapshot)))
     }
@@ -182,12 +178,7 @@ impl Entry {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         if *recipe == Recipe::Everything {
             let found = TreeDigest::of_directory(&path, threads, observer)?;
-            let record = self.record();
-            let mut file = self.open()?;
-            let format = format_of(&mut file, &record.file)?;
-            let unpacker = Unpacker::new(&record.image, format, observer)
-                .with_checks(Checks::Ignore)
-                .with_total(record.stamp.size);
+            let (file, unpacker) = self.unpacker(observer)?;
             return Ok(found == unpacker.digest(file)?);
         }
         // What a user may keep is what the writer keeps: it is made once more and compared, but
@@ -232,6 +223,18 @@ impl Entry {
             .map_err(|error| Error::local("cannot create", &folder, error))?;
         sweep(&folder);
         Ok(folder)
+    }
+
+    /// The verified file, and what unpacks it.
+    fn unpacker<'a>(&'a self, observer: &'a dyn Observer) -> Result<(fs::File, Unpacker<'a>)> {
+        let record = self.record();
+        let mut file = self.open()?;
+        let format = format_of(&mut file, &record.file)?;
+        let unpacker = Unpacker::new(&record.image, format, observer)
+            // Every byte of it was hashed.
+            .with_checks(Checks::Ignore)
+            .with_total(record.stamp.size);
+        Ok((file, unpacker))
     }
 
     fn prepared(&self, recipe: &Recipe) -> PathBuf {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess};
 
 use super::json::{Fields, Members, Named, Object, Text, Texts};
-use crate::base::Digest;
+use crate::base::{Digest, decode_hex};
 use crate::error::{Error, Kind};
 
 /// `index.json`: which products documents a server has.
@@ -272,7 +272,7 @@ impl<'de> Fields<'de> for Item<'de> {
             "md5" => {
                 let Text(text) = map.next_value()?;
                 let bad = || A::Error::custom(format!("{text:?} is not an MD5 sum"));
-                self.md5 = Some(md5(&text).ok_or_else(bad)?);
+                self.md5 = Some(decode_hex(&text).ok_or_else(bad)?);
             }
             _ if key.starts_with("combined_") && key.ends_with("sha256") => {
                 let sha256 = digest(map)?;
@@ -306,15 +306,6 @@ fn digest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Digest, A::Error> {
     let Text(text) = map.next_value()?;
     text.parse()
         .map_err(|error: Error| A::Error::custom(error.message()))
-}
-
-fn md5(text: &str) -> Option<[u8; 16]> {
-    let mut bytes = [0; 16];
-    let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    hex.then_some(bytes)
 }
 
 fn whole<'a, T: serde::de::Deserialize<'a>>(document: &'a [u8], what: &str) -> Result<T, Error> {

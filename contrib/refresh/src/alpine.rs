@@ -11,10 +11,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use distro_fetch::Digest;
-use distro_fetch::base::Date;
+use distro_fetch::base::{Date, decode_hex};
 use serde::Deserialize;
-
-use crate::hex;
 
 /// One file of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +86,9 @@ impl Row {
         }
         let date = self.date.parse().context("date")?;
         ensure!(self.size != Some(0), "size: nothing is no file");
-        let sha256 = hex::decode(&self.sha256).context("sha256: not 64 hex digits")?;
+        let sha256 = decode_hex(&self.sha256).context("sha256: not 64 hex digits")?;
         let sha512 = self.sha512.as_deref().map(|text| {
-            let hash = hex::decode(text);
+            let hash = decode_hex(text);
             hash.context("sha512: not 128 hex digits")
         });
         Ok(Release {
@@ -171,7 +169,7 @@ mod tests {
             file: "alpine-minirootfs-3.24.2-aarch64.tar.gz".to_owned(),
             size: Some(4_028_030),
             sha256: SHA256.parse().unwrap(),
-            sha512: hex::decode(SHA512),
+            sha512: decode_hex(SHA512),
         };
         assert_eq!(releases, [expect]);
     }

@@ -73,13 +73,8 @@ pub enum Answer {
     Size(Option<u64>),
     /// To [`Ask::Hashes`].
     Hashes(Hashes),
-    /// To [`Ask::Manifest`].
-    Manifest {
-        /// The manifest, verbatim.
-        bytes: Vec<u8>,
-        /// Its SHA-256.
-        digest: Digest,
-    },
+    /// To [`Ask::Manifest`]: the manifest, verbatim.
+    Manifest(Vec<u8>),
 }
 
 /// A file, as it was streamed.

@@ -7,7 +7,6 @@
 pub mod alpine;
 pub mod ask;
 mod cleartext;
-mod hex;
 pub mod keys;
 pub mod listing;
 pub mod report;

@@ -67,23 +67,6 @@ impl Listing {
         let entries = entries.into_iter().collect();
         Ok(Self { entries })
     }
-
-    /// The names of directories, sorted.
-    pub fn directories(&self) -> impl Iterator<Item = &str> {
-        self.named(true)
-    }
-
-    /// The names of files, sorted.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.named(false)
-    }
-
-    fn named(&self, directory: bool) -> impl Iterator<Item = &str> {
-        let entries = self.entries.iter();
-        entries
-            .filter(move |entry| entry.directory == directory)
-            .map(|entry| entry.name.as_str())
-    }
 }
 
 /// What a link names, if that is exactly one level below `folder`.

@@ -134,7 +134,7 @@ fn redirect(
     there: &distro_fetch::Url,
 ) -> Result<String> {
     let (origin, mirror) = name.split_once('/').unwrap_or((name, ""));
-    if let Some(found) = catalog.origins.iter().find(|it| it.name == origin) {
+    if let Some(found) = catalog.origin(origin) {
         let official = if mirror.is_empty() {
             &found.url
         } else {

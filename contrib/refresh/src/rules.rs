@@ -1,7 +1,7 @@
 //! What a candidate may do to a pin: the rules of a refresh, one by one.
 
 use distro_fetch::base::Date;
-use distro_fetch::catalog::{Address, Origin, Pin, Retention};
+use distro_fetch::catalog::{Address, Pin};
 use distro_fetch::{Arch, Digest};
 
 use crate::ask::{Hashes, Problem, Trouble};
@@ -180,16 +180,6 @@ pub fn agree(candidate: &Candidate, other: &Candidate, name: &str) -> Result<(),
         return Err(Problem::Changed.because(why));
     }
     Ok(())
-}
-
-/// For how many days an address will work, as far as its origin says: `None` is for good.
-pub fn kept_for(origin: Option<&Origin>) -> Option<u64> {
-    match origin?.retention {
-        Retention::Permanent => None,
-        Retention::Days(days) => Some(days),
-        // Builds come daily.
-        Retention::Builds(builds) => Some(builds),
-    }
 }
 
 /// Whether two addresses differ in more than numbers: then it may be another product.

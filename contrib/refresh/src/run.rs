@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
+use distro_fetch::Arch;
 use distro_fetch::base::{Date, Timestamp};
 use distro_fetch::catalog::{
-    Address, Catalog, Image, Origin, Pin, Retention, SourceType, Trust, matches_glob,
+    Address, Catalog, Image, Pin, Retention, SourceType, Trust, matches_glob,
 };
-use distro_fetch::{Arch, Url};
 
 use crate::ask::{Answer, Answers, Ask, Problem, Stop, Trouble};
 use crate::keys::Keys;
@@ -77,7 +77,7 @@ pub fn run(
         today,
         desk: Desk {
             keys,
-            origins: &catalog.origins,
+            catalog,
             now: settings.now,
         },
     };
@@ -141,7 +141,7 @@ fn select<'a>(
                 source,
                 arch,
                 origin,
-                base: find_origin(catalog, origin).map(|it| &it.url),
+                base: catalog.origin(origin).map(|it| &it.url),
             });
         }
         for origin in left_out {
@@ -150,10 +150,6 @@ fn select<'a>(
     }
     report.not_asked = not_asked.into_iter().collect();
     Ok(units)
-}
-
-fn find_origin<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Origin> {
-    catalog.origins.iter().find(|it| it.name == name)
 }
 
 struct Run<'a> {
@@ -334,17 +330,13 @@ impl Run<'_> {
         let address = candidate.address.url()?;
         let mut longest = Some(0);
         for url in std::iter::once(address).chain(&candidate.alternates) {
-            let days = rules::kept_for(self.origin_at(url));
+            let days = self
+                .catalog
+                .origin_at(url)
+                .and_then(|it| it.retention.days());
             longest = longest.zip(days).map(|(x, y): (u64, u64)| x.max(y));
         }
         longest.filter(|days| *days < self.settings.interval)
-    }
-
-    fn origin_at(&self, url: &Url) -> Option<&Origin> {
-        let origins = self.catalog.origins.iter();
-        origins
-            .filter(|it| url.below(&it.url).is_some())
-            .max_by_key(|it| it.url.as_str().len())
     }
 
     fn decide(
@@ -428,7 +420,10 @@ impl Run<'_> {
         old: Option<&Pin>,
         new: Pin,
     ) -> Changed {
-        let origin = new.address.url().and_then(|url| self.origin_at(url));
+        let origin = new
+            .address
+            .url()
+            .and_then(|url| self.catalog.origin_at(url));
         Changed {
             image: unit.image.name.clone(),
             origin: origin.map_or_else(|| unit.origin.to_owned(), |it| it.name.to_string()),

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use distro_fetch::Digest;
+use distro_fetch::base::decode_hex;
 
 use crate::cleartext;
-use crate::hex;
 
 /// The entries of a checksum document.
 #[derive(Clone, Debug)]
@@ -258,8 +258,8 @@ fn tagged(line: &str) -> Option<(Option<&str>, Hash)> {
         return None;
     }
     let hash = match tag {
-        "SHA256" | "SHA-256" | "SHA2-256" => hex::decode(hash).map(Hash::Sha256),
-        "SHA512" | "SHA-512" | "SHA2-512" => hex::decode(hash).map(Hash::Sha512),
+        "SHA256" | "SHA-256" | "SHA2-256" => decode_hex(hash).map(Hash::Sha256),
+        "SHA512" | "SHA-512" | "SHA2-512" => decode_hex(hash).map(Hash::Sha512),
         _ => Some(Hash::Other),
     };
     Some((Some(name), hash.unwrap_or(Hash::WrongLength)))
@@ -274,8 +274,8 @@ fn untagged(line: &str) -> Option<(Option<&str>, Hash)> {
         return None;
     }
     let hash = match digits.len() {
-        64 => hex::decode(digits).map(Hash::Sha256),
-        128 => hex::decode(digits).map(Hash::Sha512),
+        64 => decode_hex(digits).map(Hash::Sha256),
+        128 => decode_hex(digits).map(Hash::Sha512),
         32 | 40 | 56 | 96 => Some(Hash::Other),
         _ => None,
     };

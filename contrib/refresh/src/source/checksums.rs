@@ -219,7 +219,7 @@ pub(super) fn alternate(
     let (origin, path) = template
         .split_once(':')
         .ok_or_else(|| bad("ORIGIN:PATH is expected"))?;
-    let origin = desk.origins.iter().find(|it| it.name == origin);
+    let origin = desk.catalog.origin(origin);
     let origin = origin.ok_or_else(|| bad("there is no such origin"))?;
     let path = for_snapshot(&for_arch(path, unit.arch), snapshot.as_str());
     let url = origin.url.append(&path);

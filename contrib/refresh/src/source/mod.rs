@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use distro_fetch::base::{Timestamp, natural_order};
 use distro_fetch::catalog::{Address, Image, Source, SourceType, Trust};
-use distro_fetch::{Arch, Digest, Snapshot, Url};
+use distro_fetch::{Arch, Catalog, Digest, Snapshot, Url};
 
 use crate::ask::{Answers, Problem, Stop, Trouble};
 use crate::keys::Keys;
@@ -59,8 +59,8 @@ impl<'a> Unit<'a> {
 pub struct Desk<'a> {
     /// The pinned keys.
     pub keys: &'a Keys,
-    /// Origins by name, for `alternate`.
-    pub origins: &'a [distro_fetch::catalog::Origin],
+    /// The catalog, for the origin of an `alternate`.
+    pub catalog: &'a Catalog,
     /// The time at which signatures are judged.
     pub now: Timestamp,
 }

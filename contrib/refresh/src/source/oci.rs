@@ -58,7 +58,7 @@ fn manifest<'a>(answers: &'a Answers, repository: &str, reference: &str) -> Resu
         reference: reference.to_owned(),
     };
     match answers.get(&ask) {
-        Some(Ok(Answer::Manifest { bytes, .. })) => Ok(bytes),
+        Some(Ok(Answer::Manifest(bytes))) => Ok(bytes),
         Some(Err(trouble)) => Err(trouble.clone().into()),
         _ => Err(Stop::Need(vec![ask])),
     }

@@ -10,7 +10,7 @@ fn long() -> String {
 fn entry(sha256: Option<&str>, sha512: Option<&str>, size: Option<u64>) -> Entry {
     Entry {
         sha256: sha256.map(|text| text.parse().unwrap()),
-        sha512: sha512.map(|text| hex::decode(text).unwrap()),
+        sha512: sha512.map(|text| decode_hex(text).unwrap()),
         size,
     }
 }

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use distro_fetch::Url;
 use distro_fetch::base::Date;
 use distro_fetch::catalog::{Catalog, SourceType, Trust};
-use distro_fetch::{Digest, Url};
 use refresh::ask::{Answer, Ask, Problem, Trouble};
 use refresh::keys::Keys;
 use refresh::upstream::Upstream;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::facts::{self, Fact, Tag, fill, fixture, read};
 use crate::person::{Person, people};
@@ -356,10 +355,7 @@ impl Upstream for Day<'_> {
             Ask::Manifest {
                 repository,
                 reference,
-            } => self.index(repository, reference).map(|bytes| {
-                let digest = Digest::from_bytes(Sha256::digest(&bytes).into());
-                Answer::Manifest { bytes, digest }
-            }),
+            } => self.index(repository, reference).map(Answer::Manifest),
         };
         answer.ok_or_else(|| Problem::Unlisted.because(format!("{ask}: 404")))
     }

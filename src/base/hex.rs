@@ -1,7 +1,8 @@
 //! Hex digits of a known number of bytes.
 
 /// Exactly `N` bytes in hex, in either case: upstreams differ, and what is kept is bytes.
-pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// A [`Digest`](super::Digest) of ours has one spelling and is stricter.
+pub fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N {
         return None;
     }
@@ -13,7 +14,7 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// What one hex digit stands for.
-pub(crate) fn nibble(digit: u8) -> Option<u8> {
+fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -28,9 +29,9 @@ mod tests {
 
     #[test]
     fn only_the_whole_number_of_digits() {
-        assert_eq!(decode::<2>("0aFf"), Some([0x0a, 0xff]));
+        assert_eq!(decode_hex::<2>("0aFf"), Some([0x0a, 0xff]));
         for bad in ["", "0af", "0aff0", "0a f", "0aég", "+a-f"] {
-            assert_eq!(decode::<2>(bad), None, "{bad:?}");
+            assert_eq!(decode_hex::<2>(bad), None, "{bad:?}");
         }
     }
 }

@@ -1,0 +1,40 @@
+# What fetch.sh, refresh.sh and unpack.sh share: sourced by them, and leads to the root of the project.
+# shellcheck shell=bash
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# need TOOL …
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || { echo "missing: $tool (see the head of $0)" >&2; exit 2; }
+    done
+}
+
+# workplace [DIR]: says which directory files are written to, a new one in $TMPDIR if there is no other.
+workplace() {
+    local work=${1:-$(mktemp -d)}
+    mkdir -p "$work" && realpath "$work"
+}
+
+# serve DIR PORT DIRECTIVES [LOG]: an nginx on loopback whose own files are in DIR.
+serve() {
+    local dir=$1 port=$2 directives=$3 log=${4:-off}
+    cat >"$dir/nginx.conf" <<EOF
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/nginx.log;
+events { worker_connections 64; }
+http {
+    access_log $log; sendfile on; tcp_nopush on;
+    client_body_temp_path $dir/t1; proxy_temp_path $dir/t2; fastcgi_temp_path $dir/t3;
+    uwsgi_temp_path $dir/t4; scgi_temp_path $dir/t5;
+    server { listen 127.0.0.1:$port; $directives }
+}
+EOF
+    nginx -c "$dir/nginx.conf"
+}
+
+# stop DIR: ends the nginx of `serve`, if there is one.
+stop() {
+    [ -s "$1/nginx.pid" ] && kill "$(cat "$1/nginx.pid")" 2>/dev/null || true
+}
