@@ -47,7 +47,9 @@ impl EnsureOnly {
         let early = [
             "form",
             "output",
+            "from",
             "size",
+            "no_fix_gpt",
             "pull",
             "force",
             "verify",
@@ -186,6 +188,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Unpack a local archive with the same safe extractor
     Unpack(Unpack),
+    /// A file or an image of the catalog in another form: disk images to raw disks
+    Convert(Convert),
     /// Print the canonical digest of a tree: a directory, or an archive as root would unpack it
     Digest(DigestOf),
     /// Ask every source of every pin whether it still has the bytes
@@ -218,9 +222,11 @@ pub(crate) struct Ensure {
     /// Leave the result here (shared blocks where the file system can, else a copy)
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// Grow a disk or file system to this size (raw, ext4)
-    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
-    pub(crate) size: Option<u64>,
+    /// What the file of a URL is, where its name does not tell: raw or qcow2
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<distro_fetch::base::DiskFormat>,
+    #[command(flatten)]
+    pub(crate) grow: Grow,
     /// Whether to fetch what is not cached
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
     pub(crate) pull: Pull,
@@ -235,6 +241,17 @@ pub(crate) struct Ensure {
     pub(crate) sha256: Option<distro_fetch::Digest>,
     #[command(flatten)]
     pub(crate) tree: Tree,
+}
+
+/// What becomes of the size of a disk.
+#[derive(Args, Debug)]
+pub(crate) struct Grow {
+    /// Grow a disk to this size (`20G`); the new space is a hole
+    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) size: Option<u64>,
+    /// Leave the backup of a GUID partition table where it is when a disk grows
+    #[arg(long)]
+    pub(crate) no_fix_gpt: bool,
 }
 
 /// How trees are made.
@@ -281,6 +298,30 @@ pub(crate) struct ReadArchive {
     /// Stop at so many entries
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Convert {
+    /// A file (`file:PATH` if its name could be an image's), or an image of the catalog
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// Where the result goes
+    #[arg(long, short, required = true, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// What to make [default: what the name of OUT says: .raw, .img; a name ending in / is a
+    /// directory]
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub(crate) to: Option<Form>,
+    /// What a disk image is, where its name does not tell: raw or qcow2
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<distro_fetch::base::DiskFormat>,
+    #[command(flatten)]
+    pub(crate) grow: Grow,
+    /// Overwrite the output
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) tree: Tree,
 }
 
 #[derive(Args, Debug)]

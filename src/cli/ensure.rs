@@ -46,7 +46,9 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
 
     let mut documents = Vec::new();
     for (request, outcome) in requests.iter().zip(&outcomes) {
-        let result = if as_directory(arguments) {
+        let result = if arguments.form == Form::Raw {
+            disk(context, arguments, fetcher.cache(), outcome, &reporter)?
+        } else if as_directory(arguments) {
             directory(context, arguments, fetcher.cache(), outcome, &reporter)?
         } else {
             let path = match &arguments.output {
@@ -57,7 +59,7 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
                 form: "source",
                 path,
                 cached: outcome.cached,
-                lost: None,
+                extra: None,
             }
         };
         if context.global.json {
@@ -77,8 +79,38 @@ struct Made {
     form: &'static str,
     path: PathBuf,
     cached: bool,
-    /// What could not be kept.
-    lost: Option<serde_json::Value>,
+    /// What else is in the document: what could not be kept, or the sizes of a disk.
+    extra: Option<(&'static str, serde_json::Value)>,
+}
+
+/// Makes a raw disk of a verified file.
+fn disk(
+    context: &Context,
+    arguments: &Ensure,
+    cache: &Cache,
+    outcome: &Outcome,
+    reporter: &Reporter,
+) -> Result<Made> {
+    let entry = &outcome.entry;
+    let image = context.catalog.find(&entry.record().image).ok();
+    // What the catalog says is about its pins; a URL has nothing but its name.
+    let declared = arguments.from.or_else(|| image.and_then(|it| it.format));
+    let overwrite = if arguments.force {
+        Overwrite::Yes
+    } else {
+        Overwrite::No
+    };
+    let target = arguments.output.as_deref().map(|path| (path, overwrite));
+    let made = super::disk::prepare(cache, entry, declared, &arguments.grow, target, reporter);
+    reporter.finish();
+    let made = made?;
+    let sizes = json!({ "virtual_size": made.sizes.disk, "allocated": made.sizes.allocated });
+    Ok(Made {
+        form: "raw",
+        path: made.path,
+        cached: made.cached && outcome.cached,
+        extra: Some(("disk", sizes)),
+    })
 }
 
 /// Whether a tree is asked for, by its name or by where it is to be left.
@@ -134,19 +166,25 @@ fn directory(
         form: "dir",
         path,
         cached: cached && outcome.cached,
-        lost,
+        extra: lost.map(|lost| ("report", lost)),
     })
 }
 
 /// What this version cannot do is said before anything is fetched.
 fn check(arguments: &Ensure) -> Result<()> {
-    let message = match arguments.form {
-        Form::Source | Form::Dir if arguments.size.is_some() => {
-            "--size is for --as raw and --as ext4".to_owned()
+    let form = arguments.form;
+    let is_tree = as_directory(arguments);
+    let message = match form {
+        Form::Source | Form::Dir if arguments.grow.size.is_some() => {
+            "--size is for --as raw".to_owned()
         }
+        Form::Raw if arguments.output.as_deref().is_some_and(is_directory) => {
+            "a raw disk is a file, and --output names a directory".to_owned()
+        }
+        Form::Raw => return Ok(()),
         Form::Source | Form::Dir => {
             let tree = &arguments.tree;
-            if !as_directory(arguments) && (tree.map_owner.is_some() || tree.report.is_some()) {
+            if !is_tree && (tree.map_owner.is_some() || tree.report.is_some()) {
                 let message = "--map-owner and --report are for --as dir";
                 return Err(Usage(message.to_owned()).into());
             }
@@ -154,7 +192,7 @@ fn check(arguments: &Ensure) -> Result<()> {
         }
         form => format!(
             "--as {} is not part of this version, which gives the verified upstream file \
-             (--as source) or an unpacked tree (--as dir)",
+             (--as source), an unpacked tree (--as dir) or a raw disk (--as raw)",
             clap::ValueEnum::to_possible_value(&form)
                 .map_or_else(String::new, |it| it.get_name().to_owned())
         ),
@@ -179,6 +217,9 @@ fn requests(context: &Context, arguments: &Ensure) -> Result<Vec<Request>> {
             return Err(Usage(format!("--sha256 is for a URL; the catalog pins {text}")).into());
         }
         for (image, pin) in select::pins(context, text)? {
+            if arguments.form == Form::Raw {
+                super::disk::check_kind(image)?;
+            }
             requests.push(Request::pinned(&context.catalog, image, pin)?);
         }
     }
@@ -249,8 +290,8 @@ fn document(request: &Request, outcome: &Outcome, made: &Made) -> serde_json::Va
         "cached": made.cached,
         "source": record.url,
     });
-    if let Some(lost) = &made.lost {
-        document["report"] = lost.clone();
+    if let Some((name, value)) = &made.extra {
+        document[*name] = value.clone();
     }
     document
 }

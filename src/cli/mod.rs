@@ -8,6 +8,8 @@ mod args;
 mod audit;
 mod cache;
 mod context;
+mod convert;
+mod disk;
 mod ensure;
 mod generate;
 mod hints;
@@ -56,6 +58,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Show(arguments) => show::run(&context, &arguments),
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Unpack(arguments) => unpack::run(&context, &arguments),
+        Command::Convert(arguments) => convert::run(&context, arguments),
         Command::Digest(arguments) => unpack::digest(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Cache(command) => cache::run(&context, command),
