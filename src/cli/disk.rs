@@ -12,7 +12,6 @@ use distro_fetch::{Error, Kind, archive};
 use serde_json::{Value, json};
 
 use super::args::Grow;
-use super::context::Context;
 use super::hints::Usage;
 use super::output;
 use super::progress::Reporter;
@@ -113,8 +112,7 @@ pub(crate) fn tell(name: &str, gpt: &Gpt) {
 }
 
 /// What is known of a cached disk without converting it: how it is kept, and its sizes.
-pub(crate) fn about(context: &Context, image: &Image, entry: &Entry) -> Option<(DiskFile, Sizes)> {
-    let _ = context;
+pub(crate) fn about(image: &Image, entry: &Entry) -> Option<(DiskFile, Sizes)> {
     if image.kind != Content::Disk {
         return None;
     }

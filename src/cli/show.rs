@@ -3,15 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::base::{Date, HumanBytes};
+use distro_fetch::base::{Date, DiskFormat, HumanBytes};
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
 use distro_fetch::catalog::{Image, Outlook, Pin, Reference, Retention, Trust};
 use distro_fetch::fetch::{Request, Source};
+use distro_fetch::rootfs::DiskFile;
 use distro_fetch::{Error, Kind, Url};
 use serde_json::{Value, json};
 
 use super::args::Show;
 use super::context::{Arches, Context};
+use super::disk::{self, Sizes};
 use super::output;
 
 pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
@@ -54,6 +56,8 @@ struct Shown<'a> {
     pin: &'a Pin,
     sources: Vec<Source>,
     path: Option<String>,
+    /// Of a cached disk: how it is kept, and its sizes.
+    disk: Option<(DiskFile, Sizes)>,
     outlook: Outlook,
     elsewhere: Vec<&'a Url>,
 }
@@ -70,17 +74,20 @@ impl<'a> Shown<'a> {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
         };
-        let path = match Key::pinned(&image.name, pin)
+        let entry = match Key::pinned(&image.name, pin)
             .map(|key| cache.lookup(&key, Rehash::IfTouched))
             .transpose()?
         {
-            Some(Lookup::Hit(entry)) => Some(entry.path().to_string_lossy().into_owned()),
+            Some(Lookup::Hit(entry)) => Some(entry),
             _ => None,
         };
+        let disk = entry.as_ref().and_then(|entry| disk::about(image, entry));
+        let path = entry.map(|entry| entry.path().to_string_lossy().into_owned());
         Ok(Self {
             pin,
             sources,
             path,
+            disk,
             outlook: context.catalog.outlook(image, pin, today),
             elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
         })
@@ -180,6 +187,11 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
                 shown.path.clone().unwrap_or_else(|| "no".to_owned()),
             ],
         ];
+        if let Some((kind, sizes)) = shown.disk {
+            let (whole, some) = (HumanBytes(sizes.disk), HumanBytes(sizes.allocated));
+            let text = format!("{}: {whole}, of which {some} allocated", kind.format);
+            rows.push(vec!["  disk".to_owned(), text]);
+        }
         if let Some(date) = pin.bumped_at {
             rows.push(vec!["  bumped".to_owned(), date.to_string()]);
         }
@@ -214,6 +226,7 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
                 "bumped_at": shown.pin.bumped_at.map(|date| date.to_string()),
                 "cached": shown.path.is_some(),
                 "path": shown.path,
+                "disk": shown.disk.map(|(kind, sizes)| disk::document(kind, sizes)),
                 "upstream": shown.outlook.as_str(),
                 "gone_since": match shown.outlook {
                     Outlook::ProbablyGone { since } => Some(since.to_string()),
@@ -232,6 +245,7 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
         "codename": image.codename,
         "title": image.title,
         "kind": image.kind.as_str(),
+        "format": image.format.map(DiskFormat::as_str),
         "default": image.default,
         "ephemeral": image.ephemeral,
         "origin": origin,

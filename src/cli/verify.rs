@@ -41,8 +41,8 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
                 if !context.global.json && !context.global.quiet {
                     output::result(&format!("ok       {path}"))?;
                 }
-                for tree in trees(&fetcher, &entry, arguments.repair, &reporter) {
-                    let Tree { path, status, why } = tree;
+                for made in prepared(&fetcher, &entry, arguments.repair, &reporter) {
+                    let Prepared { path, status, why } = made;
                     if !context.global.json && (status != "ok" || !context.global.quiet) {
                         let why = why.as_ref().map(|why| format!(": {why}"));
                         output::result(&format!("{status:<8} {path}{}", why.unwrap_or_default()))?;
@@ -100,50 +100,77 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     worst.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// A prepared tree, and what it is worth.
-struct Tree {
+/// A prepared tree or disk, and what it is worth.
+struct Prepared {
     path: String,
     status: &'static str,
     why: Option<String>,
 }
 
-/// Holds the prepared trees of a sound entry against its file. One that is damaged goes: it can be
-/// made again at any time.
-fn trees(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) -> Vec<Tree> {
+impl Prepared {
+    fn at(path: &std::path::Path, status: &'static str, why: Option<String>) -> Self {
+        let path = path.to_string_lossy().into_owned();
+        Self { path, status, why }
+    }
+}
+
+/// Holds what was prepared of a sound entry against its file. What is damaged goes: it can be made
+/// again at any time.
+fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) -> Vec<Prepared> {
     let mut list = Vec::new();
     for (recipe, path) in entry.prepared_trees() {
-        let path = path.to_string_lossy().into_owned();
         let (status, why) = if recipe.is_ours() {
-            match entry.is_prepared_well(&recipe, reporter) {
-                Ok(true) => ("ok", None),
-                Ok(false) => {
-                    let why = "it is not what the verified file gives; removed".to_owned();
-                    match entry.forget_prepared(&recipe) {
-                        Ok(()) if repair => match again(fetcher, entry, reporter) {
-                            Ok(()) => ("repaired", Some(why)),
-                            Err(error) => ("damaged", Some(error.to_string())),
-                        },
-                        Ok(()) => ("damaged", Some(why)),
-                        Err(error) => ("damaged", Some(error.to_string())),
-                    }
-                }
-                Err(error) => ("damaged", Some(error.to_string())),
-            }
+            judge(
+                entry.is_prepared_well(&recipe, reporter),
+                || entry.forget_prepared(&recipe),
+                repair.then_some(|| {
+                    let policy = Policy::of_this_user();
+                    let made = entry.prepare(fetcher.cache(), policy, reporter);
+                    made.map(|_| ())
+                }),
+            )
         } else {
             // Other owners, other rights: only who made it can tell.
             let why = "made by another kind of user, who can verify it".to_owned();
             ("skipped", Some(why))
         };
-        reporter.finish();
-        list.push(Tree { path, status, why });
+        list.push(Prepared::at(&path, status, why));
     }
+    for (recipe, path) in entry.prepared_disks() {
+        let (status, why) = judge(
+            entry.is_disk_prepared_well(&recipe, reporter),
+            || entry.forget_disk(&recipe),
+            repair.then_some(|| {
+                let made = entry.prepare_disk_by(fetcher.cache(), &recipe, reporter);
+                made.map(|_| ())
+            }),
+        );
+        list.push(Prepared::at(&path, status, why));
+    }
+    reporter.finish();
     list
 }
 
-fn again(fetcher: &Fetcher, entry: &Entry, reporter: &Reporter) -> distro_fetch::Result<()> {
-    entry
-        .prepare(fetcher.cache(), Policy::of_this_user(), reporter)
-        .map(|_| ())
+/// What becomes of a thing that was compared with what it should be.
+fn judge(
+    is_well: distro_fetch::Result<bool>,
+    forget: impl FnOnce() -> distro_fetch::Result<()>,
+    again: Option<impl FnOnce() -> distro_fetch::Result<()>>,
+) -> (&'static str, Option<String>) {
+    match is_well {
+        Ok(true) => return ("ok", None),
+        Ok(false) => {}
+        Err(error) => return ("damaged", Some(error.to_string())),
+    }
+    let why = "it is not what the verified file gives; removed".to_owned();
+    let mended = match (forget(), again) {
+        (Ok(()), Some(again)) => again().map(|()| "repaired"),
+        (done, _) => done.map(|()| "damaged"),
+    };
+    match mended {
+        Ok(status) => (status, Some(why)),
+        Err(error) => ("damaged", Some(error.to_string())),
+    }
 }
 
 /// Sets a damaged entry aside, and fetches it again if asked and if anyone still pins it.

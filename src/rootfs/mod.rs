@@ -24,5 +24,5 @@ mod unpack;
 pub use self::disk::{DiskFile, Growth, LocalDisk};
 pub use self::prepare::{Prepared, Recipe};
 #[cfg(feature = "disk")]
-pub use self::raw::PreparedDisk;
+pub use self::raw::{DiskRecipe, PreparedDisk};
 pub use self::unpack::{Unpacker, format_of, unpack};

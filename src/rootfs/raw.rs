@@ -64,16 +64,29 @@ impl Entry {
         if is_raw && growth.size.is_none() {
             return PreparedDisk::at(self.path(), true, Gpt::Fits);
         }
-        let recipe = Recipe { kind, growth };
+        self.prepare_disk_by(cache, &DiskRecipe { kind, growth }, observer)
+    }
+
+    /// The raw disk of a recipe in the cache, made now if it is not there.
+    ///
+    /// # Errors
+    /// As [`prepare_disk`](Self::prepare_disk).
+    pub fn prepare_disk_by(
+        &self,
+        cache: &Cache,
+        recipe: &DiskRecipe,
+        observer: &dyn Observer,
+    ) -> Result<PreparedDisk> {
+        let recipe = *recipe;
         let folder = self.folder().join(FOLDER).join(recipe.folder());
-        if is_whole(&folder, Some(recipe)) {
+        if is_whole(&folder, recipe) {
             return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
         }
         let record = self.record();
-        let disk = self.local(kind, observer)?;
-        disk.check(growth)?;
+        let disk = self.local(recipe.kind, observer)?;
+        disk.check(recipe.growth)?;
         let lock = self.lock(cache, observer)?;
-        if is_whole(&folder, Some(recipe)) {
+        if is_whole(&folder, recipe) {
             return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
         }
         let workshop = self.workshop()?;
@@ -112,17 +125,16 @@ impl Entry {
         copy_disk(&base.path, target, options)
     }
 
-    /// The prepared disks that are there.
-    pub fn prepared_disks(&self) -> Vec<PathBuf> {
+    /// The prepared disks that are there, with what their notes say of them. One without a note
+    /// that can be read is nobody's, and is made again when it is asked for.
+    pub fn prepared_disks(&self) -> Vec<(DiskRecipe, PathBuf)> {
         let folder = self.folder().join(FOLDER);
         let names = sys::names(&folder).unwrap_or_default();
-        let ours = names.iter().filter(|name| {
-            let rest = name.strip_prefix(RAW);
-            rest.is_some_and(|rest| {
-                (rest.is_empty() || rest.starts_with('-')) && !rest.contains('.')
-            })
+        let recipes = names.iter().filter_map(|name| {
+            let recipe = recipe_of(&folder.join(name))?;
+            (recipe.folder() == *name).then(|| (recipe, folder.join(name).join(DISK)))
         });
-        ours.map(|name| folder.join(name).join(DISK)).collect()
+        recipes.collect()
     }
 
     /// Whether a prepared disk is what the verified file gives: it is made once more, and
@@ -130,32 +142,31 @@ impl Entry {
     ///
     /// # Errors
     /// As [`prepare_disk`](Self::prepare_disk).
-    pub fn is_disk_prepared_well(&self, path: &Path, observer: &dyn Observer) -> Result<bool> {
-        let Some(folder) = path.parent() else {
-            return Ok(false);
-        };
-        let Some(recipe) = recipe_of(folder) else {
-            return Ok(false);
-        };
-        if !is_whole(folder, None) {
+    pub fn is_disk_prepared_well(
+        &self,
+        recipe: &DiskRecipe,
+        observer: &dyn Observer,
+    ) -> Result<bool> {
+        let folder = self.folder().join(FOLDER).join(recipe.folder());
+        if !is_whole(&folder, *recipe) {
             return Ok(false);
         }
-        let cannot = |error| Error::local("cannot write", folder, error);
+        let cannot = |error| Error::local("cannot write", &folder, error);
         // Unnamed: nothing is left of it, whatever happens.
-        let again = Draft::beside(folder).map_err(cannot)?;
+        let again = Draft::beside(&folder).map_err(cannot)?;
         let disk = self.local(recipe.kind, observer)?;
-        disk.write(again.file(), folder, recipe.growth)?;
+        disk.write(again.file(), &folder, recipe.growth)?;
         let again = again.file().try_clone().map_err(cannot)?;
         let again = Disk::from_file(again, DiskFormat::Raw)?;
-        Converter::new(&self.record().image, observer).is_in(&again, path)
+        Converter::new(&self.record().image, observer).is_in(&again, &folder.join(DISK))
     }
 
     /// Removes a prepared disk, to be made again.
     ///
     /// # Errors
-    /// [`Kind::Local`].
-    pub fn forget_disk(&self, path: &Path) -> Result<()> {
-        path.parent().map_or(Ok(()), remove)
+    /// [`Kind::Local`](crate::error::Kind::Local).
+    pub fn forget_disk(&self, recipe: &DiskRecipe) -> Result<()> {
+        remove(&self.folder().join(FOLDER).join(recipe.folder()))
     }
 
     fn local<'a>(&'a self, kind: DiskFile, observer: &'a dyn Observer) -> Result<LocalDisk<'a>> {
@@ -167,12 +178,12 @@ impl Entry {
 
 /// Everything that decides about the bytes of a disk, besides the verified file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Recipe {
+pub struct DiskRecipe {
     kind: DiskFile,
     growth: Growth,
 }
 
-impl Recipe {
+impl DiskRecipe {
     fn folder(&self) -> String {
         match (self.growth.size, self.growth.fit_gpt) {
             (None, _) => RAW.to_owned(),
@@ -183,7 +194,7 @@ impl Recipe {
 }
 
 /// Makes a disk and its record in a directory of their own, which then gets its name.
-fn make(disk: &LocalDisk<'_>, recipe: Recipe, workshop: &Path) -> Result<Gpt> {
+fn make(disk: &LocalDisk<'_>, recipe: DiskRecipe, workshop: &Path) -> Result<Gpt> {
     let cannot = |error| Error::local("cannot write", workshop, error);
     let name = recipe.folder();
     let staging = Staging::beside(workshop, OsStr::new(&name)).map_err(cannot)?;
@@ -208,7 +219,7 @@ fn make(disk: &LocalDisk<'_>, recipe: Recipe, workshop: &Path) -> Result<Gpt> {
     Ok(gpt)
 }
 
-fn note(recipe: Recipe, stamp: Stamp) -> Value {
+fn note(recipe: DiskRecipe, stamp: Stamp) -> Value {
     json!({
         "format": recipe.kind.format.as_str(),
         "packed": recipe.kind.packed.as_str(),
@@ -225,9 +236,9 @@ fn read_note(folder: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(folder.join(NOTE)).ok()?).ok()
 }
 
-fn recipe_of(folder: &Path) -> Option<Recipe> {
+fn recipe_of(folder: &Path) -> Option<DiskRecipe> {
     let note = read_note(folder)?;
-    Some(Recipe {
+    Some(DiskRecipe {
         kind: DiskFile {
             format: note["format"].as_str()?.parse().ok()?,
             packed: note["packed"].as_str()?.parse().ok()?,
@@ -240,13 +251,10 @@ fn recipe_of(folder: &Path) -> Option<Recipe> {
 }
 
 /// Whether a disk is there that nobody has touched since it was made, by a recipe.
-fn is_whole(folder: &Path, recipe: Option<Recipe>) -> bool {
+fn is_whole(folder: &Path, recipe: DiskRecipe) -> bool {
     let stamp = sys::open_regular(&folder.join(DISK)).and_then(|file| Stamp::of(&file));
-    let (Ok(stamp), Some(found)) = (stamp, recipe_of(folder)) else {
-        return false;
-    };
-    // The format of an image may have been corrected in the catalog.
-    recipe.is_none_or(|recipe| recipe == found) && read_note(folder) == Some(note(found, stamp))
+    // The format of an image may have been corrected in the catalog: its note says another one.
+    stamp.is_ok_and(|stamp| read_note(folder) == Some(note(recipe, stamp)))
 }
 
 /// Raw disks. The number goes up when the same image gives other bytes than before.
