@@ -46,7 +46,7 @@ disk() {
     tar -C "$tree" --numeric-owner -xf "$tar"
     truncate -s 2G "$1"
     printf 'label: gpt\nstart=2048, type=L\n' | sfdisk --quiet "$1"
-    mke2fs -q -t ext4 -d "$tree" -E offset=1048576,root_owner=0:0 "$1" $(((2 * 1024 - 2) * 256))
+    mke2fs -q -t ext4 -b 4096 -d "$tree" -E offset=1048576,root_owner=0:0 "$1" 2046M
     rm -rf "$tree"
 }
 image() { qemu-img convert -f raw -O qcow2 "${@:1:$#-1}" "$raw" "${!#}"; }

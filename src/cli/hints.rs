@@ -125,9 +125,14 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
         },
         // It keeps nothing that could be gone on with.
         Kind::Cancelled
-            if ["an audit", "while unpacking"]
-                .iter()
-                .any(|what| error.message().contains(what)) => {}
+            if [
+                "an audit",
+                "while unpacking",
+                "while converting",
+                "while decoding",
+            ]
+            .iter()
+            .any(|what| error.message().contains(what)) => {}
         Kind::Cancelled => hints.push("the same command goes on where this one stopped".to_owned()),
         _ => {}
     }

@@ -48,7 +48,7 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
                         output::result(&format!("{status:<8} {path}{}", why.unwrap_or_default()))?;
                     }
                     if status == "damaged" {
-                        let message = format!("{path}: the prepared tree was damaged");
+                        let message = format!("{path}: what was prepared there was damaged");
                         worst.get_or_insert(
                             Error::new(Kind::Integrity, message).with_path(&path).into(),
                         );

@@ -150,7 +150,7 @@ impl<'a> Converter<'a> {
                     let what = What::Converting { done, total };
                     let subject = self.subject;
                     if self.observer.on(Event { subject, what }).is_break() {
-                        return Err(Error::new(Kind::Cancelled, "stopped"));
+                        return Err(Error::new(Kind::Cancelled, "stopped while converting"));
                     }
                 }
             });
@@ -323,7 +323,6 @@ impl<'a> Worker<'a> {
         match self.sink {
             Sink::Write { output, .. } => {
                 write_sparsely(output, work.start, content).map_err(unwritable)?;
-                sys::start_writeback(output, work.start, work.length as u64);
             }
             Sink::Compare { file, differs } => {
                 self.input.resize(work.length, 0);

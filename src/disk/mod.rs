@@ -10,8 +10,7 @@
 //!
 //! - **Anything that would have us open something else.** The header of a qcow2 image can name a
 //!   backing file or an external data file, by path, URL or JSON. No such name is ever used, nor
-//!   even read. The only names that are followed are those of the extents of a VMDK descriptor,
-//!   and these only as plain names in its own directory.
+//!   even read.
 //! - **A format that was guessed.** The caller says what a file is; its first bytes must agree. A
 //!   raw disk may hold anything, other formats' magic too: whoever controls its first sector does
 //!   not get to choose how it is read.
