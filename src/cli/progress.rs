@@ -241,8 +241,8 @@ impl Observer for Reporter {
     fn on(&self, event: Event<'_>) -> ControlFlow<()> {
         match event.what {
             What::Source { .. } | What::Waiting { .. } => signals::watch(),
-            What::Unpacking { .. } => {
-                signals::watch_and_say("stopped; nothing is left of what was unpacked");
+            What::Unpacking { .. } | What::Converting { .. } => {
+                signals::watch_and_say("stopped; nothing is left of what was being made");
             }
             _ => {}
         }
@@ -252,7 +252,7 @@ impl Observer for Reporter {
             Mode::Bar(_) | Mode::Plain => self.show(event),
         }
         if signals::received() {
-            if matches!(event.what, What::Unpacking { .. }) {
+            if matches!(event.what, What::Unpacking { .. } | What::Converting { .. }) {
                 signals::tidying();
             }
             ControlFlow::Break(())
@@ -303,6 +303,12 @@ impl Reporter {
                     return;
                 }
                 json!({ "event": "unpacking", "read": read, "total": total })
+            }
+            What::Converting { done, total } => {
+                if !self.is_due(subject, done, Some(total)) {
+                    return;
+                }
+                json!({ "event": "converting", "done": done, "total": total })
             }
             What::Retry {
                 url,

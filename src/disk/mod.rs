@@ -36,6 +36,7 @@ mod image;
 mod qcow2;
 mod source;
 mod sparse;
+mod worker;
 
 pub use self::convert::{Converter, convert};
 pub use self::copy::{CopyOptions, copy_disk};

@@ -41,7 +41,7 @@ impl DiskFile {
             let message = format!("{name}: {why}");
             Err(Error::new(Kind::Format, message))
         };
-        if !inner.ends_with(".img") {
+        if inner.strip_suffix(".img").is_none() {
             return refuse(
                 "its name does not tell the format of the disk; say it: --from raw, --from qcow2"
                     .into(),
@@ -240,12 +240,13 @@ impl<'a> LocalDisk<'a> {
             bytes: MAX_DISK,
             ..Limits::default()
         };
-        let decoder = Decoder::new(file, self.kind.packed, &limits, self.checks).map_err(about)?;
-        let mut decoded = decoder.threaded();
+        let stream = Decoder::new(file, self.kind.packed, &limits, self.checks).map_err(about)?;
+        let mut decoded = stream.threaded();
         let mut writer = SparseWriter::new(output);
         let unwritable = |error| {
             Error::new(Kind::Local, format!("{}: cannot write", self.subject)).with_source(error)
         };
+        self.tell(total)?;
         let mut buffer = vec![0; BUFFER];
         let mut steps = 0_usize;
         loop {

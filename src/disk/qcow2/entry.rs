@@ -20,7 +20,7 @@ pub(super) fn table(entry: u64, header: &Header, source: &Source) -> Result<Opti
             Err(refuse("a second table overlaps the header"))
         };
     }
-    if offset % header.cluster() != 0 {
+    if !offset.is_multiple_of(header.cluster()) {
         return Err(refuse(format!(
             "a second table is not aligned: at {offset}"
         )));
@@ -64,7 +64,7 @@ pub(super) fn pieces(
         )));
     }
     let offset = entry & OFFSET;
-    if offset % header.cluster() != 0 {
+    if !offset.is_multiple_of(header.cluster()) {
         return Err(refuse(format!("a cluster is not aligned: at {offset}")));
     }
     if offset == 0 && entry & COPIED != 0 {

@@ -133,7 +133,7 @@ impl Header {
                 self.l1_size
             )));
         }
-        let aligned = |offset: u64| offset % self.cluster() == 0;
+        let aligned = |offset: u64| offset.is_multiple_of(self.cluster());
         let (l1, length) = (self.l1_offset, self.l1_size * 8);
         if self.l1_size > 0 {
             if !aligned(l1) {
