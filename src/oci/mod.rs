@@ -8,12 +8,17 @@
 //! A tag says what is there today; only a digest is a pin.
 
 mod challenge;
+mod config;
+mod fields;
 mod index;
+mod manifest;
 mod name;
 mod platform;
 mod registry;
 
+pub use self::config::ImageConfig;
 pub use self::index::{Descriptor, Index, is_index};
+pub use self::manifest::{ImageManifest, Packing, is_manifest};
 pub use self::name::{Reference, Repository};
 pub use self::platform::Platform;
 pub use self::registry::{Manifest, Registry};

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::challenge::Challenge;
 use super::index::{DOCKER_LIST, OCI_INDEX};
+use super::manifest::{DOCKER_MANIFEST, MAX_MANIFEST, OCI_MANIFEST};
 use super::name::{is_this_machine, parse_digest};
 use super::{Reference, Repository};
 use crate::base::{Digest, Scheme, Url};
@@ -273,21 +274,13 @@ fn media_type(bytes: &[u8], sent_as: Option<&str>) -> Result<String, String> {
     }
 }
 
-const MANIFEST_TYPES: [&str; 4] = [
-    OCI_INDEX,
-    "application/vnd.oci.image.manifest.v1+json",
-    DOCKER_LIST,
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+const MANIFEST_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
 
 /// The four types above, in that order.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";
-
-/// The specification's: registries take manifests of at least 4 MiB, and hardly one takes more.
-const MAX_MANIFEST: u64 = 4 << 20;
 
 /// Tokens are a few KiB; who sends more means to fill memory.
 const MAX_TOKEN_RESPONSE: u64 = 64 << 10;
