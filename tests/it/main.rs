@@ -22,6 +22,8 @@ mod tidy;
 mod cache;
 #[cfg(feature = "fetch")]
 mod http;
+#[cfg(feature = "unpack")]
+mod layers;
 #[cfg(feature = "fetch")]
 mod oci;
 #[cfg(feature = "fetch")]
