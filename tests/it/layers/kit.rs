@@ -16,7 +16,7 @@ pub(crate) fn entry(line: &str) -> (Entry, Vec<u8>) {
     let (letter, digits) = word.split_at(1);
     let default = if letter == "d" { 0o755 } else { 0o644 };
     let mode = u32::from_str_radix(digits, 8).unwrap_or(default);
-    let (path, more) = match letter {
+    let (path, value) = match letter {
         "l" | "h" => rest.split_once("->").unwrap(),
         _ => rest.split_once('=').unwrap_or((rest, "")),
     };
@@ -24,14 +24,14 @@ pub(crate) fn entry(line: &str) -> (Entry, Vec<u8>) {
     let kind = match letter {
         "d" => Kind::Directory,
         "f" => Kind::File,
-        "l" => Kind::Symlink(more.into()),
-        "h" => Kind::Hardlink(more.into()),
+        "l" => Kind::Symlink(value.into()),
+        "h" => Kind::Hardlink(value.into()),
         "c" => Kind::Character(device),
         "b" => Kind::Block(device),
         "p" => Kind::Fifo,
         _ => panic!("{line}"),
     };
-    let content = if kind == Kind::File { more } else { "" };
+    let content = if kind == Kind::File { value } else { "" };
     let entry = Entry {
         path: path.into(),
         kind,
