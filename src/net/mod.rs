@@ -18,4 +18,4 @@ pub use self::client::{Client, Headers, Range};
 pub use self::config::{Config, Timeouts};
 pub use self::failure::{Failure, Retry};
 pub use self::proxy::{NoProxy, Proxies};
-pub use self::response::{ContentRange, Response, RetryAfter};
+pub use self::response::{ContentRange, Response, RetryAfter, Unread};

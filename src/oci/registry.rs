@@ -4,7 +4,6 @@
 //! specification for the token.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -17,7 +16,7 @@ use super::name::{is_this_machine, parse_digest};
 use super::{Reference, Repository};
 use crate::base::{Digest, Scheme, Url};
 use crate::fetch::{Verdict, bytes, is_page};
-use crate::net::{Client, Failure, Headers, Response};
+use crate::net::{Client, Failure, Headers, Response, Unread};
 
 /// Asks registries, as anybody may. Tokens are kept as long as it lives, each for its repository.
 pub struct Registry<'a> {
@@ -170,30 +169,17 @@ impl<'a> Registry<'a> {
     }
 
     fn read(&self, response: Response, limit: u64) -> Result<Vec<u8>, Verdict> {
-        let too_long = || Verdict::Wrong {
-            why: format!("more than {}", bytes(limit)),
-            actual: None,
-        };
-        if response.length.is_some_and(|length| length > limit) {
-            return Err(too_long());
-        }
-        let mut body = Vec::new();
-        let read = response.body.take(limit + 1).read_to_end(&mut body);
-        read.map_err(|error| Failure::of_io(&error, &self.client.config().timeouts))?;
-        if body.len() as u64 > limit {
-            return Err(too_long());
-        }
-        if let Some(length) = response.length.filter(|it| *it != body.len() as u64) {
-            return Err(Verdict::Broken {
-                why: format!(
-                    "it ended after {} of {}",
-                    bytes(body.len() as u64),
-                    bytes(length)
-                ),
+        response.read_all(limit).map_err(|unread| match unread {
+            Unread::TooLong => Verdict::Wrong {
+                why: format!("more than {}", bytes(limit)),
+                actual: None,
+            },
+            Unread::Short { got, length } => Verdict::Broken {
+                why: format!("it ended after {} of {}", bytes(got), bytes(length)),
                 retry: true,
-            });
-        }
-        Ok(body)
+            },
+            Unread::Io(error) => Failure::of_io(&error, &self.client.config().timeouts).into(),
+        })
     }
 }
 
