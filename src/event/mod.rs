@@ -91,6 +91,13 @@ pub enum What<'a> {
         /// What was wrong with it.
         reason: &'a str,
     },
+    /// The subject is this part of a container image: a layer, or its configuration.
+    Part {
+        /// `sha256:` and 64 hex digits.
+        digest: &'a str,
+        /// Its size.
+        size: u64,
+    },
     /// An archive is being unpacked.
     Unpacking {
         /// Bytes of the compressed file that were read.

@@ -1,28 +1,46 @@
 //! All attempts at all sources, until one has the bytes.
 
+use super::Source;
 use super::attempt::{Attempt, Stop};
 use super::fetcher::Options;
 use super::patience::{Patience, wait};
 use super::verdict::{Verdict, more_actionable};
-use super::{Request, Source};
+use crate::base::{Digest, Url};
 use crate::cache::Partial;
 use crate::error::{self, Digests, Error, Kind, Result};
 use crate::event::What;
 use crate::io::Verified;
-use crate::net::Client;
+use crate::net::{Range, Response};
 
-/// A download in progress.
-pub(super) struct Download<'a> {
-    pub(super) client: &'a Client,
-    pub(super) options: &'a Options,
-    pub(super) request: &'a Request,
-    pub(super) tell: &'a (dyn Fn(What<'_>) -> Result<()> + Sync),
-    pub(super) check_space: &'a (dyn Fn(u64) -> Result<()> + Sync),
+/// Bytes of a known hash on their way into a partial file, from whichever source has them.
+#[derive(Clone, Copy)]
+pub struct Download<'a> {
+    /// What people call the bytes.
+    pub subject: &'a str,
+    /// What they hash to.
+    pub digest: Digest,
+    /// How many there are, if known.
+    pub size: Option<u64>,
+    /// How patient to be.
+    pub options: &'a Options,
+    /// How an address is asked.
+    pub ask: &'a Ask<'a>,
+    /// Who hears how it goes, and may stop it.
+    pub tell: &'a (dyn Fn(What<'_>) -> Result<()> + Sync),
+    /// Fails if so many more bytes will not fit.
+    pub check_space: &'a (dyn Fn(u64) -> Result<()> + Sync),
 }
+
+/// Asks an address for a file, or for what of it comes after an offset. No response is a verdict;
+/// an unwelcome status is not.
+pub type Ask<'a> = dyn Fn(&Url, Option<&Range>) -> Result<Response, Verdict> + Sync + 'a;
 
 impl Download<'_> {
     /// Fills the partial file with the pinned bytes; the source that completed it.
-    pub(super) fn run<'s>(
+    ///
+    /// # Errors
+    /// As of [`Fetcher::ensure`](super::Fetcher::ensure).
+    pub fn run<'s>(
         &self,
         sources: &'s [Source],
         partial: &mut Partial,
@@ -51,12 +69,8 @@ impl Download<'_> {
         loop {
             let before = partial.length();
             let attempt = Attempt {
-                client: self.client,
-                request: self.request,
+                download: self,
                 source,
-                limit: self.options.unknown_size_limit,
-                tell: self.tell,
-                check_space: self.check_space,
             };
             let verdict = match attempt.run(partial) {
                 Ok(verified) => return Ok(Ok(verified)),
@@ -87,14 +101,14 @@ impl Download<'_> {
             wait(pause, || {
                 (self.tell)(What::Progress {
                     received: partial.length(),
-                    total: self.request.key.size,
+                    total: self.size,
                 })
             })?;
         }
     }
 
     fn no_source(&self, verdicts: &[(&Source, Verdict)]) -> Error {
-        let subject = &self.request.subject;
+        let subject = self.subject;
         let attempts = verdicts.iter().map(|(source, verdict)| error::Attempt {
             url: source.url.to_string(),
             verdict: verdict.to_string(),
@@ -115,7 +129,7 @@ impl Download<'_> {
                 actual: Some(actual),
                 ..
             } => Some(Digests {
-                expected: self.request.key.sha256.to_string(),
+                expected: self.digest.to_string(),
                 actual: actual.to_string(),
             }),
             _ => None,

@@ -14,8 +14,9 @@ mod local;
 mod proxy;
 mod response;
 
+pub(crate) use self::authorization::decode_base64;
 pub use self::client::{Client, Headers, Range};
 pub use self::config::{Config, Timeouts};
 pub use self::failure::{Failure, Retry};
 pub use self::proxy::{NoProxy, Proxies};
-pub use self::response::{ContentRange, Response, RetryAfter};
+pub use self::response::{ContentRange, Response, RetryAfter, Unread};

@@ -1,7 +1,7 @@
 //! What a server said, as data.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use crate::base::{Timestamp, Url, parse_http_date};
@@ -33,10 +33,49 @@ pub struct Response {
     pub body: Box<dyn Read + Send>,
 }
 
+impl Response {
+    /// The whole body, if it is as long as was announced and at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Why there is no whole body.
+    pub fn read_all(self, limit: u64) -> Result<Vec<u8>, Unread> {
+        if self.length.is_some_and(|length| length > limit) {
+            return Err(Unread::TooLong);
+        }
+        let mut bytes = Vec::new();
+        // As large as it has to be and not doubled: a document may be large.
+        bytes.reserve_exact(self.length.and_then(|n| n.try_into().ok()).unwrap_or(0));
+        let mut body = self.body.take(limit.saturating_add(1));
+        body.read_to_end(&mut bytes).map_err(Unread::Io)?;
+        let got = bytes.len() as u64;
+        match self.length {
+            _ if got > limit => Err(Unread::TooLong),
+            Some(length) if length != got => Err(Unread::Short { got, length }),
+            _ => Ok(bytes),
+        }
+    }
+}
+
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response {{ {} {} }}", self.status, self.url)
     }
+}
+
+/// Why there is no whole body. The words are the caller's, who knows what it was to be.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is longer than the limit.
+    TooLong,
+    /// It ended elsewhere than announced.
+    Short {
+        /// Bytes that came.
+        got: u64,
+        /// Bytes that were announced.
+        length: u64,
+    },
+    /// The connection broke.
+    Io(io::Error),
 }
 
 /// `Content-Range: bytes FIRST-LAST/TOTAL` (RFC 9110, section 14.4).
@@ -97,6 +136,42 @@ impl RetryAfter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn response(length: Option<u64>, body: &'static [u8]) -> Response {
+        Response {
+            status: 200,
+            url: "http://127.0.0.1/".parse().unwrap(),
+            length,
+            range: None,
+            validator: None,
+            content_type: None,
+            encoding: None,
+            retry_after: None,
+            challenges: Vec::new(),
+            content_digest: None,
+            body: Box::new(body),
+        }
+    }
+
+    #[test]
+    fn a_whole_body_or_none() {
+        for (length, limit, expect) in [
+            (None, 3, Ok(())),
+            (Some(3), 3, Ok(())),
+            (Some(3), u64::MAX, Ok(())),
+            (None, 2, Err("TooLong")),
+            (Some(3), 2, Err("TooLong")),
+            (Some(2), 2, Err("TooLong")),
+            (Some(4), 3, Err("TooLong")),
+            (Some(4), 9, Err("Short { got: 3, length: 4 }")),
+            (Some(2), 9, Err("Short { got: 3, length: 2 }")),
+        ] {
+            let read = response(length, b"abc").read_all(limit);
+            let read = read.map_err(|unread| format!("{unread:?}"));
+            let expect = expect.map(|()| b"abc".to_vec()).map_err(str::to_owned);
+            assert_eq!(read, expect, "{length:?} {limit}");
+        }
+    }
 
     #[test]
     fn content_ranges() {

@@ -9,16 +9,20 @@
 
 mod challenge;
 mod config;
+mod credentials;
 mod fields;
+mod helper;
 mod index;
 mod manifest;
 mod name;
 mod platform;
 mod registry;
+mod token;
 
 pub use self::config::ImageConfig;
+pub use self::credentials::{Credentials, Login};
 pub use self::index::{Descriptor, Index, is_index};
 pub use self::manifest::{ImageManifest, Packing, is_manifest};
-pub use self::name::{Reference, Repository};
+pub use self::name::{ImageReference, Reference, Repository};
 pub use self::platform::Platform;
 pub use self::registry::{Manifest, Registry};

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use distro_fetch::fetch::{Patience, Verdict, is_page};
-use distro_fetch::net::{Client, Failure, Range, Response};
+use distro_fetch::net::{Client, Failure, Range, Response, Unread};
 use distro_fetch::oci::{Reference, Registry, Repository};
 use distro_fetch::{Digest, Error, Url};
 use md5::Md5;
@@ -76,21 +76,12 @@ impl Network {
     }
 
     fn document(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Verdict> {
-        let response = self.get(url, None)?;
-        let length = response.length;
-        if length.is_some_and(|length| length > limit) {
-            return Err(too_large(limit));
-        }
-        let mut bytes = Vec::new();
-        // As large as it has to be and not doubled: a document may be large.
-        bytes.reserve_exact(length.and_then(|n| n.try_into().ok()).unwrap_or(0));
-        let read = response.body.take(limit + 1).read_to_end(&mut bytes);
-        read.map_err(|error| self.broken(&error))?;
-        if bytes.len() as u64 > limit {
-            return Err(too_large(limit));
-        }
-        check_length(length, bytes.len() as u64)?;
-        Ok(bytes)
+        let read = self.get(url, None)?.read_all(limit);
+        read.map_err(|unread| match unread {
+            Unread::TooLong => too_large(limit),
+            Unread::Short { got, length } => cut_short(got, length),
+            Unread::Io(error) => self.broken(&error),
+        })
     }
 
     /// The first byte is asked for: what is told with it is the size of the whole.
@@ -140,7 +131,9 @@ impl Network {
                 combined.update(&block[..n]);
             }
         }
-        check_length(response.length, size)?;
+        if let Some(length) = response.length.filter(|length| *length != size) {
+            return Err(cut_short(size, length));
+        }
         Ok(Hashes {
             size,
             sha256: Digest::from_bytes(sha256.finalize().into()),
@@ -213,13 +206,10 @@ fn too_large(limit: u64) -> Verdict {
     }
 }
 
-fn check_length(announced: Option<u64>, got: u64) -> Result<(), Verdict> {
-    match announced {
-        Some(length) if length != got => Err(Verdict::Broken {
-            why: format!("it ended after {got} of {length} bytes"),
-            retry: true,
-        }),
-        _ => Ok(()),
+fn cut_short(got: u64, length: u64) -> Verdict {
+    Verdict::Broken {
+        why: format!("it ended after {got} of {length} bytes"),
+        retry: true,
     }
 }
 
