@@ -117,6 +117,14 @@ impl Reporter {
                 subject,
                 &format!("the cached copy is damaged ({reason}); it is now {path}"),
             ),
+            What::MadeFolder { path, layer } => self.warn(
+                subject,
+                &format!(
+                    "{path} is no directory in a lower layer, but layer {} has something in it: \
+                     it is one now",
+                    layer + 1
+                ),
+            ),
             What::Unpacking { read, total } => self.progress(subject, read, total),
             What::Done { cached, size } => self.done(subject, cached, size),
             _ => {}
@@ -297,6 +305,14 @@ impl Reporter {
                 }
                 json!({ "event": "progress", "received": received, "total": total })
             }
+            What::MadeFolder { path, layer } => self.warn(
+                subject,
+                &format!(
+                    "{path} is no directory in a lower layer, but layer {} has something in it: \
+                     it is one now",
+                    layer + 1
+                ),
+            ),
             What::Unpacking { read, total } => {
                 if !self.is_due(subject, read, total) {
                     return;

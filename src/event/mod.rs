@@ -98,6 +98,15 @@ pub enum What<'a> {
         /// Its size.
         size: u64,
     },
+    /// A path of a container image that is a link or a file in a lower layer became a directory:
+    /// a higher layer has something below it, without saying that it is one. On systems with a
+    /// merged `/usr` that is mostly a mistake of the image's maker.
+    MadeFolder {
+        /// Components joined by `/`.
+        path: &'a str,
+        /// The layer that did it, counted from the lowest.
+        layer: usize,
+    },
     /// An archive is being unpacked.
     Unpacking {
         /// Bytes of the compressed file that were read.

@@ -7,22 +7,48 @@
 //!
 //! A tag says what is there today; only a digest is a pin.
 
+#[cfg(feature = "unpack")]
+mod blob;
 mod challenge;
 mod config;
 mod credentials;
+#[cfg(feature = "unpack")]
+mod dockerarchive;
 mod fields;
 mod helper;
+#[cfg(feature = "unpack")]
+mod image;
 mod index;
+#[cfg(feature = "unpack")]
+mod layout;
+#[cfg(feature = "unpack")]
+mod load;
 mod manifest;
+#[cfg(feature = "unpack")]
+mod member;
 mod name;
+#[cfg(feature = "unpack")]
+mod overlay;
 mod platform;
 mod registry;
 mod token;
 
+#[cfg(feature = "unpack")]
+pub use self::blob::Blob;
 pub use self::config::ImageConfig;
 pub use self::credentials::{Credentials, Login};
+#[cfg(feature = "unpack")]
+pub use self::dockerarchive::{DockerArchive, ImageArchive};
+#[cfg(feature = "unpack")]
+pub use self::image::{Document, Image, ImageLayer};
 pub use self::index::{Descriptor, Index, is_index};
+#[cfg(feature = "unpack")]
+pub use self::layout::{Layout, open_skopeo_folder};
+#[cfg(feature = "unpack")]
+pub use self::load::{Loader, Trust};
 pub use self::manifest::{ImageManifest, Packing, is_manifest};
 pub use self::name::{ImageReference, Reference, Repository};
+#[cfg(feature = "unpack")]
+pub use self::overlay::{is_overlay_folder, open_overlay_folder};
 pub use self::platform::Platform;
 pub use self::registry::{Manifest, Registry};

@@ -7,6 +7,7 @@
 
 mod beneath;
 mod clock;
+mod draft;
 mod folder;
 #[cfg(feature = "fetch")]
 mod lock;
@@ -20,6 +21,7 @@ mod xattr;
 
 pub use self::beneath::{Beneath, open_beneath, open_by_steps};
 pub use self::clock::{jitter, now};
+pub use self::draft::{Draft, Overwrite};
 pub use self::folder::{
     available_space, check_private, clear_away, create_private, exists, is_in_user_namespace,
     is_root, mount_error, names, open_folder, user_namespace_map,
@@ -34,10 +36,10 @@ pub use self::place::{
     copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
     sync_folder, unique_suffix, write_durably, write_durably_with,
 };
-pub use self::range::{copy_range, data_runs, open_within, unnamed_file};
+pub use self::range::{copy_run, data_runs, open_within, unnamed_file};
 pub use self::regular::{
     Stamp, create_exclusive, create_public, has_other_names, is_at, is_damage, open_append,
-    open_regular, seal, start_writeback, unseal,
+    open_regular, open_regular_through_links, seal, start_writeback, unseal,
 };
 pub use self::staging::{Before, Durable, Staging};
 pub use self::sweep::remove_tree;

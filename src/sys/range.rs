@@ -29,7 +29,7 @@ pub fn unnamed_file(folder: &Path) -> io::Result<File> {
 
 /// Copies bytes of one file into another one, both at places of their own: in the kernel where it
 /// can, which shares blocks where the file system can.
-pub fn copy_range(
+pub fn copy_run(
     from: &File,
     mut at: u64,
     to: &File,

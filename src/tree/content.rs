@@ -132,7 +132,7 @@ impl Content {
             end = run.offset + run.length;
             while let Some(from) = stored.file().filter(|_| run.length > 0) {
                 let length = run.length.min(CHUNK);
-                sys::copy_range(from, run.from, file, run.offset, length, &mut self.buffer)
+                sys::copy_run(from, run.from, file, run.offset, length, &mut self.buffer)
                     .map_err(|error| trouble("cannot write", path, error))?;
                 run.from += length;
                 run.offset += length;
