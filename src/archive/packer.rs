@@ -140,8 +140,13 @@ impl<W: Write> Packer<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.out.write_all(bytes);
-        written.map_err(|error| Error::new(Kind::Local, "cannot write").with_source(error))
+        self.out
+            .write_all(bytes)
+            .map_err(|error| match error.downcast::<Error>() {
+                // The output is one of ours, and says it better.
+                Ok(ours) => ours,
+                Err(error) => Error::new(Kind::Local, "cannot write").with_source(error),
+            })
     }
 }
 

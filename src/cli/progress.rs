@@ -305,14 +305,9 @@ impl Reporter {
                 }
                 json!({ "event": "progress", "received": received, "total": total })
             }
-            What::MadeFolder { path, layer } => self.warn(
-                subject,
-                &format!(
-                    "{path} is no directory in a lower layer, but layer {} has something in it: \
-                     it is one now",
-                    layer + 1
-                ),
-            ),
+            What::MadeFolder { path, layer } => {
+                json!({ "event": "made-folder", "path": path, "layer": layer })
+            }
             What::Unpacking { read, total } => {
                 if !self.is_due(subject, read, total) {
                     return;

@@ -31,6 +31,8 @@ mod name;
 mod overlay;
 mod platform;
 mod registry;
+#[cfg(feature = "unpack")]
+mod save;
 mod token;
 
 #[cfg(feature = "unpack")]
@@ -52,3 +54,5 @@ pub use self::name::{ImageReference, Reference, Repository};
 pub use self::overlay::{is_overlay_folder, open_overlay_folder};
 pub use self::platform::Platform;
 pub use self::registry::{Manifest, Registry};
+#[cfg(feature = "unpack")]
+pub use self::save::{Cargo, Carrier};

@@ -12,8 +12,11 @@
 //! kept is in a `.json` beside it. They can be made again at any time, and are removed with their
 //! entry.
 
+mod convert;
 mod prepare;
+mod source;
 mod unpack;
 
 pub use self::prepare::{Prepared, Recipe};
+pub use self::source::{Opening, Shape, Source, Spelled};
 pub use self::unpack::{Unpacker, format_of, unpack};

@@ -43,6 +43,8 @@ mod concurrency;
 #[cfg(feature = "cli")]
 mod crash;
 #[cfg(feature = "cli")]
+mod layouts;
+#[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
 mod real;

@@ -105,7 +105,7 @@ pub(super) fn refusal(layers: &[&[&str]]) -> Error {
 }
 
 /// A tree in words. What has a mode of its own says it.
-pub(super) fn words(tree: &Tree) -> Vec<String> {
+pub(crate) fn words(tree: &Tree) -> Vec<String> {
     let mut words = Vec::new();
     for visit in tree.walk().skip(1) {
         let path = String::from_utf8_lossy(&visit.path);
