@@ -21,7 +21,7 @@
 //!   what is no file;
 //! - sparse maps out of order, beyond their file, of another length than the data, or with pieces
 //!   that do not fill their blocks;
-//! - an end without an end marker, a lone block of zeros before anything else, an archive without
+//! - an end without an end marker (unless [`End::Anywhere`]), a lone block of zeros before anything else, an archive without
 //!   entries (unless [`Empty::Allow`]); what is behind the marker is nobody's, but is read to the
 //!   end of the stream, for the sake of its checks.
 //!
@@ -55,5 +55,5 @@ pub use self::decode::{Checks, Decoder, Format};
 pub use self::entry::{Device, Entry, Extent, Kind, Limits, Time};
 pub use self::input::error_of;
 pub use self::packer::Packer;
-pub use self::reader::{Empty, Entries, Reader};
+pub use self::reader::{Empty, End, Entries, Reader};
 pub use self::thread::Threaded;

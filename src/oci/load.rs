@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blob::{Blob, mismatch};
 use super::image::{Image, ImageLayer};
-use crate::archive::{Checks, Decoder, Empty, Format, Limits, Reader};
+use crate::archive::{Checks, Decoder, Empty, End, Format, Limits, Reader};
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
@@ -187,7 +187,14 @@ impl<'a> Loader<'a> {
             work,
             most: self.limits.bytes,
         };
-        let reader = Reader::new(source, limits).with_empty(Empty::Allow);
+        // Of what has a known hash nothing is missing, whatever it ends with.
+        let end = match diff_id {
+            Some(_) => End::Anywhere,
+            None => End::Marked,
+        };
+        let reader = Reader::new(source, limits)
+            .with_empty(Empty::Allow)
+            .with_end(end);
         let (layer, rest) = Layer::read(reader, Dialect::Layer, keep, limits, || {
             tell(read.load(Ordering::Relaxed))
         })

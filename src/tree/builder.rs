@@ -1,6 +1,5 @@
 //! A layer that grows, entry by entry.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::content::Meter;
@@ -83,8 +82,12 @@ impl LayerBuilder {
         let (parent, name) = path.split();
         let parent = self.folder(parent, true)?;
         let old = self.slot(parent, name);
-        if old.is_some_and(|old| self.is_folder(old.node)) {
-            return Err(contradiction(path.as_bytes(), "a directory"));
+        if let Some(old) = old.filter(|old| self.is_folder(old.node)) {
+            if self.is_real(old.node) {
+                return Err(contradiction(path.as_bytes(), "a directory"));
+            }
+            // There are only whiteouts in it: see `mark`.
+            self.last = (Vec::new(), 0);
         }
         let path = path.as_bytes();
         let body = match &entry.kind {
@@ -155,7 +158,12 @@ impl LayerBuilder {
                 "a whiteout that is a directory",
             ));
         }
-        let folder = self.folder(path.split().0, false)?;
+        // umoci writes a whiteout for all that was in a directory which is something else now. It
+        // hides nothing that this does not hide; nothing is followed.
+        let Ok(folder) = self.find_or_make(path.split().0, false)? else {
+            self.plain = false;
+            return Ok(());
+        };
         match mark {
             Mark::Opaque => self.make_opaque(folder),
             Mark::Hides(name) => self.hide(folder, name)?,
@@ -190,10 +198,17 @@ impl LayerBuilder {
         }
     }
 
-    /// A directory, and what leads to it. `real`: not only for the sake of a whiteout.
-    pub(super) fn folder(&mut self, path: &[u8], real: bool) -> Result<u32> {
+    /// A directory, and what leads to it.
+    fn folder(&mut self, path: &[u8], real: bool) -> Result<u32> {
+        let found = self.find_or_make(path, real)?;
+        found.map_err(|end| contradiction(&path[..end], "something else"))
+    }
+
+    /// The same, or how much of the path is something else. `real`: not only for the sake of a
+    /// whiteout.
+    fn find_or_make(&mut self, path: &[u8], real: bool) -> Result<Result<u32, usize>> {
         if self.last.0 == path && (!real || self.is_real(self.last.1)) {
-            return Ok(self.last.1);
+            return Ok(Ok(self.last.1));
         }
         let mut here = 0;
         let mut end = 0;
@@ -201,14 +216,14 @@ impl LayerBuilder {
             end += name.len();
             here = match self.step(here, name, real)? {
                 Some(id) => id,
-                None => return Err(contradiction(&path[..end], "something else")),
+                None => return Ok(Err(end)),
             };
             end += 1;
         }
         self.last.0.clear();
         self.last.0.extend_from_slice(path);
         self.last.1 = here;
-        Ok(here)
+        Ok(Ok(here))
     }
 
     /// A directory in a directory, made if it is not there; `None` if it is something else.
@@ -388,21 +403,29 @@ pub(super) fn folder_record(tree: &mut Tree, shares: &mut Shares) -> Record {
     }
 }
 
-/// Takes things out of a tree whose names others have now.
-fn forget_orphans(tree: &mut Tree, born: &mut [(u32, Name)]) {
-    let mut named: HashSet<u32> = born.iter().map(|(_, name)| name.node).collect();
-    named.insert(0);
-    let mut new = vec![NOTHING; tree.records.len()];
-    let mut kept = 0_u32;
-    let mut at = 0_u32;
-    tree.records.retain(|_| {
-        let keep = named.contains(&at);
-        if keep {
-            new[at as usize] = kept;
-            kept += 1;
+/// Takes things out of a tree whose names others have now, with all that is in them. Names come
+/// sorted by the numbers of their directories, which are larger than those of what they are in.
+fn forget_orphans(tree: &mut Tree, born: &mut Vec<(u32, Name)>) {
+    let mut kept = vec![false; tree.records.len()];
+    kept[0] = true;
+    born.retain(|(parent, name)| {
+        let stays = kept[*parent as usize];
+        if stays && name.node != NOTHING {
+            kept[name.node as usize] = true;
         }
+        stays
+    });
+    let mut next = 0;
+    let new = kept.iter().map(|kept| {
+        let number = if *kept { next } else { NOTHING };
+        next += u32::from(*kept);
+        number
+    });
+    let new: Vec<u32> = new.collect();
+    let mut at = 0;
+    tree.records.retain(|_| {
         at += 1;
-        keep
+        kept[at - 1]
     });
     for (parent, name) in born {
         *parent = new[*parent as usize];

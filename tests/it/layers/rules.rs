@@ -119,6 +119,29 @@ fn whiteouts_hide_lower_layers_only() {
         &["d a", "f b=1"],
     );
     check(
+        "of what is in a directory that is something else now",
+        &[
+            &[
+                "d a",
+                "f a/x=1",
+                "d a/d",
+                "f a/d/y=1",
+                "d b",
+                "f b/x=1",
+                "f c/x=1",
+            ],
+            &[
+                "f a=2",
+                "f a/.wh.x",
+                "f a/d/.wh.y",
+                "l b->c",
+                "f b/.wh.x",
+                "f b/.wh..wh..opq",
+            ],
+        ],
+        &["f a=2", "l b->c", "d c", "f c/x=1"],
+    );
+    check(
         "through three layers",
         &[
             &["f a=1"],
