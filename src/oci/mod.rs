@@ -21,6 +21,7 @@ mod pull;
 mod registry;
 mod resolve;
 mod store;
+mod sweep;
 mod token;
 
 pub use self::config::ImageConfig;
@@ -32,3 +33,4 @@ pub use self::platform::Platform;
 pub use self::pull::{PullOptions, PullPolicy, Pulled, Puller};
 pub use self::registry::{Manifest, Registry};
 pub use self::store::{Store, StoredImage};
+pub use self::sweep::CheckedImage;

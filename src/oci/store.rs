@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::name::ALGORITHM;
-use super::{ImageReference, Platform, is_index};
+use super::{ImageReference, Platform};
 use crate::base::{Digest, Timestamp};
 use crate::cache::Cache;
 use crate::error::{Error, Kind, Result};
@@ -80,7 +80,7 @@ impl StoredImage {
         entry
     }
 
-    fn of(entry: &Value) -> Result<Self> {
+    pub(super) fn of(entry: &Value) -> Result<Self> {
         let descriptor = Fields::of(entry, "index.json")?.descriptor()?;
         let annotation = |key: &str| descriptor.annotations.get(key);
         Ok(Self {
@@ -249,11 +249,6 @@ impl Store {
         let message = format!("another program does not let go of {}", path.display());
         Err(Error::new(Kind::Local, message).with_path(path))
     }
-}
-
-/// Whether an entry refers to several images.
-pub(super) fn is_several(image: &StoredImage) -> bool {
-    is_index(&image.media_type)
 }
 
 const INDEX: &str = "index.json";
