@@ -37,9 +37,32 @@ impl Store {
     ) -> Result<Vec<StoredImage>> {
         let all = self.images()?;
         let doomed = doomed(&all, reference, &wanted);
-        let removed = self.remove_where(|image| doomed.contains(image))?;
+        self.remove_images(|image| doomed.contains(image))
+    }
+
+    /// Takes images out of the layout, and blobs that nothing refers to any more.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local).
+    pub fn remove_images(&self, doomed: impl Fn(&StoredImage) -> bool) -> Result<Vec<StoredImage>> {
+        let removed = self.remove_where(doomed)?;
         self.sweep(false, &mut Vec::new())?;
         Ok(removed)
+    }
+
+    /// Bytes of all blobs.
+    ///
+    /// # Errors
+    /// [`Kind::Local`](crate::Kind::Local) if the cache cannot be read.
+    pub fn size(&self) -> Result<u64> {
+        let blobs = self.cache().blobs()?;
+        Ok(blobs.iter().map(|blob| self.length_of(blob)).sum())
+    }
+
+    /// Bytes of the blobs of one image, under all its names; other images may share them.
+    pub fn size_of(&self, images: &[StoredImage]) -> u64 {
+        let parts = self.parts_of(images);
+        parts.iter().map(|blob| self.length_of(blob)).sum()
     }
 
     /// Removes images that were pulled for pins which no catalog has any more, and blobs that
@@ -167,7 +190,7 @@ impl Store {
         let mut gone = Vec::new();
         for digest in doomed {
             let blobs: BTreeSet<_> = left.iter().flat_map(|it| parts[it].iter()).collect();
-            let total: u64 = blobs.into_iter().map(|blob| self.size_of(blob)).sum();
+            let total: u64 = blobs.into_iter().map(|blob| self.length_of(blob)).sum();
             if total <= limit {
                 break;
             }
@@ -198,7 +221,7 @@ impl Store {
                 continue;
             }
             let path = self.cache().blob_path(&digest);
-            let size = self.size_of(&digest);
+            let size = self.length_of(&digest);
             if !dry_run {
                 sys::remove_file_if_any(&path)
                     .map_err(|error| Error::local("cannot remove", &path, error))?;
@@ -273,7 +296,7 @@ impl Store {
         serde_json::from_slice(&bytes).ok()
     }
 
-    fn size_of(&self, digest: &Digest) -> u64 {
+    fn length_of(&self, digest: &Digest) -> u64 {
         let meta = std::fs::symlink_metadata(self.cache().blob_path(digest));
         meta.map_or(0, |meta| meta.len())
     }
