@@ -25,7 +25,7 @@ use super::hints::Usage;
 pub(crate) struct Registry {
     /// Which of several images: linux/arm64, linux/arm/v7 [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<distro_fetch::oci::Platform>,
+    pub(crate) platform: Option<Platform>,
     /// Speak to the registry of the image without TLS
     #[arg(long)]
     pub(crate) insecure: bool,

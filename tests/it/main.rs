@@ -43,6 +43,8 @@ mod crash;
 #[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
+mod pull;
+#[cfg(feature = "cli")]
 mod real;
 #[cfg(feature = "cli")]
 mod unpack;
