@@ -8,6 +8,9 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::pull::Pull;
+use super::registry::Registry;
+
 /// Cargo.lock for operating-system images: pinned names become verified files.
 #[derive(Debug, Parser)]
 #[command(name = "distro-fetch", version, max_term_width = 100)]
@@ -55,6 +58,10 @@ impl EnsureOnly {
             "map_owner",
             "report",
             "devices",
+            "platform",
+            "insecure",
+            "username",
+            "password_stdin",
         ]
         .into_iter()
         .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
@@ -205,11 +212,13 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// Bring container images into the cache; print NAME@sha256:… per image
+    Pull(Pull),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Ensure {
-    /// NAME[@SNAPSHOT], distro:version, a distro, or a URL with --sha256
+    /// NAME[@SNAPSHOT], distro:version, a distro, a URL with --sha256, or docker://NAME@sha256:…
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
     /// What to make of it
@@ -222,8 +231,8 @@ pub(crate) struct Ensure {
     #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
     pub(crate) size: Option<u64>,
     /// Whether to fetch what is not cached
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
-    pub(crate) pull: Pull,
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Fetch::Missing)]
+    pub(crate) pull: Fetch,
     /// Overwrite the output
     #[arg(long)]
     pub(crate) force: bool,
@@ -235,6 +244,8 @@ pub(crate) struct Ensure {
     pub(crate) sha256: Option<distro_fetch::Digest>,
     #[command(flatten)]
     pub(crate) tree: Tree,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 /// How trees are made.
@@ -342,9 +353,11 @@ pub(crate) struct List {
 
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// The image
+    /// The image, or docker://NAME[:TAG][@sha256:…]
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 #[derive(Args, Debug)]
@@ -355,6 +368,8 @@ pub(crate) struct Verify {
     /// Fetch again what is damaged
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 #[derive(Args, Debug)]
@@ -380,7 +395,7 @@ pub(crate) enum Cache {
     List,
     /// Remove images from the cache
     Remove {
-        /// NAME[@SNAPSHOT]; every snapshot if none is named
+        /// NAME[@SNAPSHOT], every snapshot if none is named; or docker://NAME[:TAG][@sha256:…]
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
     },
@@ -422,7 +437,7 @@ pub(crate) enum Form {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pull {
+pub(crate) enum Fetch {
     /// Fetch it
     Missing,
     /// Do not: the same as --offline

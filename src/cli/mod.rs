@@ -11,10 +11,14 @@ mod context;
 mod ensure;
 mod generate;
 mod hints;
+mod images;
 mod list;
 mod namespace;
 mod output;
+mod pinned;
 mod progress;
+mod pull;
+mod registry;
 mod select;
 mod show;
 mod signals;
@@ -61,5 +65,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cache(command) => cache::run(&context, command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),
+        Command::Pull(arguments) => pull::run(&context, &arguments),
     }
 }

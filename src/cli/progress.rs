@@ -327,6 +327,9 @@ impl Reporter {
             What::Quarantined { path, reason } => {
                 json!({ "event": "quarantined", "path": path, "reason": reason })
             }
+            What::Part { digest, size } => {
+                json!({ "event": "part", "digest": digest, "size": size })
+            }
             What::Done { cached, size } => {
                 json!({ "event": "done", "cached": cached, "size": size })
             }

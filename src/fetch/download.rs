@@ -45,7 +45,7 @@ impl Download<'_> {
         sources: &'s [Source],
         partial: &mut Partial,
     ) -> Result<(Verified, &'s Source)> {
-        let mut verdicts: Vec<(&Source, Verdict)> = Vec::new();
+        let mut verdicts: Vec<(Url, Verdict)> = Vec::new();
         for (at, source) in sources.iter().enumerate() {
             match self.ask(source, partial)? {
                 Ok(verified) => return Ok((verified, source)),
@@ -55,11 +55,11 @@ impl Download<'_> {
                         verdict: &verdict.to_string(),
                         next: sources.get(at + 1).map(|next| next.url.as_str()),
                     })?;
-                    verdicts.push((source, verdict));
+                    verdicts.push((source.url.clone(), verdict));
                 }
             }
         }
-        Err(self.no_source(&verdicts))
+        Err(exhausted(self.subject, Some(self.digest), &verdicts))
     }
 
     /// Asks one source until it delivers or has had its chances.
@@ -106,43 +106,43 @@ impl Download<'_> {
             })?;
         }
     }
+}
 
-    fn no_source(&self, verdicts: &[(&Source, Verdict)]) -> Error {
-        let subject = self.subject;
-        let attempts = verdicts.iter().map(|(source, verdict)| error::Attempt {
-            url: source.url.to_string(),
-            verdict: verdict.to_string(),
-        });
-        let kind = verdicts
-            .iter()
-            .map(|(_, verdict)| verdict.kind())
-            .reduce(more_actionable);
-        let Some(kind) = kind else {
-            // `--mirror-only` with presets that do not carry this origin.
-            return Error::new(
-                Kind::Network,
-                format!("{subject}: there is no source to ask"),
-            );
-        };
-        let digests = verdicts.iter().find_map(|(_, verdict)| match verdict {
-            Verdict::Wrong {
-                actual: Some(actual),
-                ..
-            } => Some(Digests {
-                expected: self.digest.to_string(),
-                actual: actual.to_string(),
-            }),
-            _ => None,
-        });
-        let what = match kind {
-            Kind::Integrity => "no source has the pinned bytes",
-            Kind::Gone => "every source says that it is gone",
-            _ => "no source could be reached",
-        };
-        Error::new(kind, format!("{subject}: {what}"))
-            .with_attempts(attempts.collect())
-            .with_digests(digests)
-    }
+/// What is said when every address has been asked, and none has delivered.
+pub fn exhausted(subject: &str, digest: Option<Digest>, verdicts: &[(Url, Verdict)]) -> Error {
+    let attempts = verdicts.iter().map(|(url, verdict)| error::Attempt {
+        url: url.to_string(),
+        verdict: verdict.to_string(),
+    });
+    let kind = verdicts
+        .iter()
+        .map(|(_, verdict)| verdict.kind())
+        .reduce(more_actionable);
+    let Some(kind) = kind else {
+        // `--mirror-only` with presets that do not carry this origin.
+        return Error::new(
+            Kind::Network,
+            format!("{subject}: there is no source to ask"),
+        );
+    };
+    let digests = verdicts.iter().find_map(|(_, verdict)| match verdict {
+        Verdict::Wrong {
+            actual: Some(actual),
+            ..
+        } => Some(Digests {
+            expected: digest?.to_string(),
+            actual: actual.to_string(),
+        }),
+        _ => None,
+    });
+    let what = match kind {
+        Kind::Integrity => "no source has the pinned bytes",
+        Kind::Gone => "every source says that it is gone",
+        _ => "no source could be reached",
+    };
+    Error::new(kind, format!("{subject}: {what}"))
+        .with_attempts(attempts.collect())
+        .with_digests(digests)
 }
 
 /// So many new bytes make up for earlier failures.

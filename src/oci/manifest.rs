@@ -146,7 +146,7 @@ fn part(fields: &Fields<'_>, known: impl Fn(&str) -> bool) -> Result<Descriptor>
     }
 }
 
-fn packing(media_type: &str) -> Option<Packing> {
+pub(super) fn packing(media_type: &str) -> Option<Packing> {
     Some(match media_type {
         "application/vnd.oci.image.layer.v1.tar"
         | "application/vnd.docker.image.rootfs.diff.tar" => Packing::Plain,

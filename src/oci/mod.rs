@@ -29,10 +29,15 @@ mod member;
 mod name;
 #[cfg(feature = "unpack")]
 mod overlay;
+mod parts;
 mod platform;
+mod pull;
 mod registry;
 #[cfg(feature = "unpack")]
 mod save;
+mod resolve;
+mod store;
+mod sweep;
 mod token;
 
 #[cfg(feature = "unpack")]
@@ -53,6 +58,9 @@ pub use self::name::{ImageReference, Reference, Repository};
 #[cfg(feature = "unpack")]
 pub use self::overlay::{is_overlay_folder, open_overlay_folder};
 pub use self::platform::Platform;
+pub use self::pull::{PullOptions, PullPolicy, Pulled, Puller};
 pub use self::registry::{Manifest, Registry};
 #[cfg(feature = "unpack")]
 pub use self::save::{Cargo, Carrier};
+pub use self::store::{Store, StoredImage};
+pub use self::sweep::CheckedImage;

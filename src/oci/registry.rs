@@ -143,6 +143,10 @@ impl<'a> Registry<'a> {
         }
     }
 
+    pub(super) fn client(&self) -> &Client {
+        self.client
+    }
+
     /// Where a repository is.
     pub(super) fn endpoint(&self, repository: &Repository) -> Result<Endpoint, Verdict> {
         let line = if self.plain.iter().any(|host| host == repository.host()) {
@@ -333,6 +337,19 @@ pub(super) fn media_type(bytes: &[u8], sent_as: Option<&str>) -> Result<String, 
         (None, Some(sent_as)) => Ok(sent_as.to_owned()),
         (None, None) => Err("nobody says what kind of manifest it is".to_owned()),
     }
+}
+
+/// What a document of the cache is: no server says it. One that says nothing itself is told by its
+/// shape, and is OCI's: Docker's always say it.
+pub(super) fn own_type(bytes: &[u8]) -> Result<String, String> {
+    let document: Option<Value> = serde_json::from_slice(bytes).ok();
+    let has = |key: &str| document.as_ref().is_some_and(|it| it.get(key).is_some());
+    let shape = if has("manifests") {
+        OCI_INDEX
+    } else {
+        OCI_MANIFEST
+    };
+    media_type(bytes, (!has("mediaType")).then_some(shape))
 }
 
 const MANIFEST_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];

@@ -47,6 +47,8 @@ mod layouts;
 #[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
+mod pull;
+#[cfg(feature = "cli")]
 mod real;
 #[cfg(feature = "cli")]
 mod unpack;
