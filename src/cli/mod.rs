@@ -8,6 +8,8 @@ mod args;
 mod audit;
 mod cache;
 mod context;
+#[allow(dead_code)] // until `convert` has arguments for it
+mod convert_tree;
 mod ensure;
 mod generate;
 mod hints;

@@ -1,14 +1,16 @@
 //! `unpack`, `digest`, and what they share with `ensure --as dir`.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
-use distro_fetch::rootfs::{Unpacker, format_of};
+use distro_fetch::event::{Event, Observer, What};
+use distro_fetch::rootfs::{Opening, Shape, Source, Spelled, Unpacker, format_of};
 use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report, TreeDigest};
-use distro_fetch::{Error, sys};
+use distro_fetch::{Error, Kind, sys};
 use serde_json::json;
 
 use super::args::{DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
@@ -55,7 +57,30 @@ pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
 pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode> {
     let reporter = Reporter::new(context);
     let path = &arguments.path;
-    let outcome = if path.is_dir() {
+    let outcome = if let Some(spelled) = image(path) {
+        let spool = std::env::temp_dir();
+        let opening = Opening {
+            platform: None,
+            format: arguments.read.from,
+            spool: &spool,
+            limits: limits(&arguments.read),
+            observer: &reporter,
+        };
+        let name = path.to_string_lossy();
+        Source::open(&spelled, opening)
+            .and_then(|source| source.tree(opening))
+            .and_then(|tree| {
+                tree.digest(threads(), |received, total| {
+                    let total = Some(total);
+                    let what = What::Progress { received, total };
+                    let subject = &name;
+                    match reporter.on(Event { subject, what }) {
+                        ControlFlow::Continue(()) => Ok(()),
+                        ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped")),
+                    }
+                })
+            })
+    } else if path.is_dir() {
         TreeDigest::of_directory(path, threads(), &reporter)
     } else {
         let (file, format, name) = open(path, &arguments.read)?;
@@ -75,6 +100,16 @@ pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode
         output::result(&digest.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A source that is made of layers.
+fn image(path: &Path) -> Option<Spelled> {
+    let spelled = Spelled::parse(path.to_str()?).ok()?;
+    let layered = match &spelled {
+        Spelled::Here { kind, .. } => !matches!(kind, Shape::Folder | Shape::Archive),
+        Spelled::Registry(_) | Spelled::Unknown => false,
+    };
+    layered.then_some(spelled)
 }
 
 fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {

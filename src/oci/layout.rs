@@ -89,8 +89,8 @@ impl Layout {
             Some(name) => all.iter().filter(|it| is_named(it, name)).collect(),
             None => all.iter().collect(),
         };
-        let names: BTreeSet<_> = named.iter().map(|it| tag(it)).collect();
-        if named.is_empty() || names.len() > 1 {
+        let distinct: BTreeSet<_> = named.iter().map(|it| tag(it)).collect();
+        if named.is_empty() || distinct.len() > 1 {
             let here = self.shelf.name("");
             let here = here.trim_end_matches(": ");
             let message = match name {

@@ -33,9 +33,9 @@ mod parts;
 mod platform;
 mod pull;
 mod registry;
+mod resolve;
 #[cfg(feature = "unpack")]
 mod save;
-mod resolve;
 mod store;
 mod sweep;
 mod token;

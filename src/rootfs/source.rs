@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::unpack::format_of;
 use crate::archive::{Checks, Decoder, Format, Kind as What, Limits, Reader};
+use crate::base::Digest;
+use crate::cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::oci::{
@@ -200,6 +202,16 @@ impl Source {
         Ok(Self::Archive(path.to_owned(), format))
     }
 
+    /// An image in the layout of a cache, by the digest of its manifest: somebody has just pulled
+    /// it, so that its parts are not hashed again.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn pulled(cache: &Cache, digest: Digest, platform: Option<&Platform>) -> Result<Self> {
+        let image = Layout::open(&cache.layout())?.image_of(digest, platform)?;
+        Ok(Self::Image(Box::new(image), Trust::Hashed))
+    }
+
     /// The image, if it is one.
     pub fn image(&self) -> Option<&Image> {
         match self {
@@ -251,15 +263,15 @@ fn read(path: &Path, format: Format, opening: Opening<'_>) -> Result<Tree> {
     let window = Window::whole(Arc::new(open(path)?)).map_err(cannot)?;
     let total = window.left();
     let tell = || opening.tell(&subject, 0, Some(total));
-    let decoder = Decoder::new(window.clone(), format, &limits, Checks::Verify)?;
-    let (layer, _) = if format == Format::Plain {
+    let layer = if format == Format::Plain {
         let reader = Reader::new(window.clone(), limits);
-        Layer::read(reader, Dialect::Plain, Keep::InPlace(window), limits, tell)
-            .map(|(layer, _)| (layer, ()))?
+        let keep = Keep::InPlace(window);
+        Layer::read(reader, Dialect::Plain, keep, limits, tell)?.0
     } else {
-        let keep = Keep::Spool(Spool::create(opening.spool)?);
+        let decoder = Decoder::new(window, format, &limits, Checks::Verify)?;
         let reader = Reader::new(decoder.threaded(), limits);
-        Layer::read(reader, Dialect::Plain, keep, limits, tell).map(|(layer, _)| (layer, ()))?
+        let keep = Keep::Spool(Spool::create(opening.spool)?);
+        Layer::read(reader, Dialect::Plain, keep, limits, tell)?.0
     };
     let whole = layer.into_tree();
     whole.ok_or_else(|| Error::new(Kind::Other, "an archive with whiteouts"))

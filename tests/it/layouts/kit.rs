@@ -46,6 +46,9 @@ impl Drop for Scratch {
     }
 }
 
+/// A layer as it is: its type, its bytes, and what they unpack to if that is something else.
+pub(super) type Packed<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>);
+
 /// An OCI layout under construction.
 pub(super) struct Maker {
     pub(super) path: PathBuf,
@@ -78,11 +81,7 @@ impl Maker {
     }
 
     /// An image of layers as they are: type, bytes, and what they unpack to if that is not it.
-    pub(super) fn image_of(
-        &self,
-        platform: &str,
-        layers: &[(&str, Vec<u8>, Option<Vec<u8>>)],
-    ) -> Value {
+    pub(super) fn image_of(&self, platform: &str, layers: &[Packed<'_>]) -> Value {
         let ids: Vec<_> = layers
             .iter()
             .map(|(_, bytes, plain)| format!("sha256:{}", sha256(plain.as_ref().unwrap_or(bytes))))
