@@ -1,6 +1,7 @@
 //! Archives: compressed streams and the entries of a tar within.
 //!
-//! Two duties, one after the other. [`Decoder`] turns a stream in a declared format into bytes,
+//! Two duties, one after the other, and a third one for the way back: a [`Packer`] writes a tar.
+//! [`Decoder`] turns a stream in a declared format into bytes,
 //! strictly: every member, every frame, every check, nothing behind the end. [`Reader`] turns tar
 //! bytes into [`Entry`]s: every dialect, one name per entry, or a refusal. Nothing here knows the
 //! file system; names are bytes as they stand in the archive, not yet paths to be trusted.
@@ -20,7 +21,7 @@
 //!   what is no file;
 //! - sparse maps out of order, beyond their file, of another length than the data, or with pieces
 //!   that do not fill their blocks;
-//! - an end without an end marker, a lone block of zeros before anything else, an archive without
+//! - an end without an end marker (unless [`End::Anywhere`]), a lone block of zeros before anything else, an archive without
 //!   entries (unless [`Empty::Allow`]); what is behind the marker is nobody's, but is read to the
 //!   end of the stream, for the sake of its checks.
 //!
@@ -42,6 +43,7 @@ mod decode;
 mod entry;
 mod header;
 mod input;
+mod packer;
 mod pax;
 mod reader;
 mod sparse;
@@ -52,5 +54,6 @@ mod xz;
 pub use self::decode::{Checks, Decoder, Format};
 pub use self::entry::{Device, Entry, Extent, Kind, Limits, Time};
 pub use self::input::error_of;
-pub use self::reader::{Empty, Entries, Reader};
+pub use self::packer::Packer;
+pub use self::reader::{Empty, End, Entries, Reader};
 pub use self::thread::Threaded;

@@ -40,6 +40,7 @@ pub struct Reader<R> {
     input: Input<R>,
     limits: Limits,
     empty: Empty,
+    end: End,
     /// Offset of the next byte in the stream.
     at: u64,
     /// Bytes of data of the current entry that nobody has read.
@@ -64,6 +65,18 @@ pub enum Empty {
     Refuse,
     /// It is fine: a layer may change nothing.
     Allow,
+}
+
+/// Where an archive may end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// At an end marker: nothing else tells that nothing is missing.
+    #[default]
+    Marked,
+    /// Also behind the data of any entry, if that is the end of the stream. umoci leaves such
+    /// layers, and GNU tar complains of them; whose bytes have a known hash, of them nothing is
+    /// missing.
+    Anywhere,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +110,7 @@ impl<R: Read> Reader<R> {
             input: Input::new(source, BUFFER),
             limits,
             empty: Empty::Refuse,
+            end: End::Marked,
             at: 0,
             left: 0,
             padding: 0,
@@ -113,6 +127,13 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub fn with_empty(mut self, empty: Empty) -> Self {
         self.empty = empty;
+        self
+    }
+
+    /// Settles where it may end.
+    #[must_use]
+    pub fn with_end(mut self, end: End) -> Self {
+        self.end = end;
         self
     }
 
@@ -266,7 +287,10 @@ impl<R: Read> Reader<R> {
     /// The next header; `None` at the end marker, which is two blocks of zeros.
     fn header(&mut self) -> Result<Option<Block>> {
         let Some(block) = self.block()? else {
-            return Err(self.refuse("it ends without an end marker"));
+            return match self.end {
+                End::Marked => Err(self.refuse("it ends without an end marker")),
+                End::Anywhere => Ok(None),
+            };
         };
         if block.bytes().iter().any(|byte| *byte != 0) {
             if !block.is_sound() {
@@ -406,7 +430,13 @@ impl<R: Read> Reader<R> {
 
     /// Steps over what is left before the next header.
     fn skip_data(&mut self) -> Result<()> {
-        self.left += std::mem::take(&mut self.padding);
+        while !self.next_block()?.is_empty() {}
+        let padding = std::mem::take(&mut self.padding);
+        let ends = |it: &mut Input<R>| Ok(it.block().map_err(error_of)?.is_empty());
+        if padding > 0 && self.end == End::Anywhere && ends(&mut self.input)? {
+            return Ok(());
+        }
+        self.left = padding;
         while !self.next_block()?.is_empty() {}
         Ok(())
     }

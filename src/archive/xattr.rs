@@ -17,6 +17,19 @@ pub(super) fn unescape(name: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The same, to be written.
+pub(super) fn escape(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'=' => out.extend_from_slice(b"%3D"),
+            b'%' => out.extend_from_slice(b"%25"),
+            byte => out.push(*byte),
+        }
+    }
+    out
+}
+
 /// libarchive's names: RFC 3986, section 2.1.
 pub(super) fn url_decode(name: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(name.len());
@@ -96,6 +109,7 @@ mod tests {
     fn names_in_both_spellings() {
         let ours = |name: &str| String::from_utf8(unescape(name.as_bytes())).unwrap();
         assert_eq!(ours("user.a%3Db%25%41%"), "user.a=b%%41%");
+        assert_eq!(unescape(&escape(b"user.%3D=%")), b"user.%3D=%");
         let url = |name: &str| url_decode(name.as_bytes()).ok();
         assert_eq!(url("user.%41%3d"), Some(b"user.A=".to_vec()));
         assert_eq!(url("user.%4"), None);

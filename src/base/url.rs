@@ -112,6 +112,17 @@ impl Url {
         Ok(url)
     }
 
+    /// Another path on the same server, for whoever may enter here.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] if the outcome is not a well-formed URL.
+    pub fn with_path(&self, path: &str) -> Result<Self, Error> {
+        let scheme = &self.text[..self.text.len() - self.after_scheme().len()];
+        let mut url: Self = format!("{scheme}{}{path}", self.authority()).parse()?;
+        url.userinfo.clone_from(&self.userinfo);
+        Ok(url)
+    }
+
     /// Resolves the `Location` of a redirect against this address (RFC 3986, section 5.2).
     /// User information is not carried over.
     ///

@@ -4,6 +4,7 @@
 //! <cache>/v1/
 //! ├── CACHEDIR.TAG
 //! ├── images/<name>/<arch>/<stamp>-<12 hex>/    one entry: entry.json, the file, prepared/
+//! ├── oci/                                      an OCI image layout: container images and their blobs
 //! ├── partial/<sha256>.part                     what has arrived of a download, and its sidecar
 //! ├── locks/<sha256>.lock                       who is downloading
 //! └── quarantine/                               what was found damaged
@@ -29,6 +30,7 @@
 //! **Sweeping.** Only names of our own making are judged, moved or removed. Whoever stages an
 //! entry shares `locks/staging.lock`; whoever sweeps half-made ones away has it alone.
 
+mod blob;
 mod commit;
 mod entry;
 mod export;
@@ -39,6 +41,7 @@ mod record;
 mod store;
 mod survey;
 
+pub use self::blob::Blob;
 pub use self::entry::{Entry, Lookup, Rehash};
 pub use self::key::Key;
 pub use self::partial::{Partial, Validator};

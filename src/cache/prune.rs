@@ -56,6 +56,10 @@ pub enum PrunedKind {
     Leftover,
     /// A damaged entry that had been set aside.
     Quarantine,
+    /// A name of a container image.
+    Image,
+    /// A blob that no container image refers to.
+    Blob,
 }
 
 impl Cache {

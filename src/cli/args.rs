@@ -8,6 +8,10 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::convert::Convert;
+use super::pull::Pull;
+use super::registry::Registry;
+
 /// Cargo.lock for operating-system images: pinned names become verified files.
 #[derive(Debug, Parser)]
 #[command(name = "distro-fetch", version, max_term_width = 100)]
@@ -57,6 +61,10 @@ impl EnsureOnly {
             "map_owner",
             "report",
             "devices",
+            "platform",
+            "insecure",
+            "username",
+            "password_stdin",
         ]
         .into_iter()
         .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
@@ -188,7 +196,7 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Unpack a local archive with the same safe extractor
     Unpack(Unpack),
-    /// A file or an image of the catalog in another form: disk images to raw disks
+    /// Anything in another form: disk images, archives, directories, container images
     Convert(Convert),
     /// Print the canonical digest of a tree: a directory, or an archive as root would unpack it
     Digest(DigestOf),
@@ -209,11 +217,13 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
+    /// Bring container images into the cache; print NAME@sha256:… per image
+    Pull(Pull),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Ensure {
-    /// NAME[@SNAPSHOT], distro:version, a distro, or a URL with --sha256
+    /// NAME[@SNAPSHOT], distro:version, a distro, a URL with --sha256, or docker://NAME@sha256:…
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
     /// What to make of it
@@ -228,8 +238,8 @@ pub(crate) struct Ensure {
     #[command(flatten)]
     pub(crate) grow: Grow,
     /// Whether to fetch what is not cached
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
-    pub(crate) pull: Pull,
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Fetch::Missing)]
+    pub(crate) pull: Fetch,
     /// Overwrite the output
     #[arg(long)]
     pub(crate) force: bool,
@@ -241,6 +251,8 @@ pub(crate) struct Ensure {
     pub(crate) sha256: Option<distro_fetch::Digest>,
     #[command(flatten)]
     pub(crate) tree: Tree,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 /// What becomes of the size of a disk.
@@ -292,36 +304,19 @@ pub(crate) struct ReadArchive {
     /// plain, gzip, xz, zstd or bzip2, where the name of the file does not tell
     #[arg(long, value_name = "FORMAT")]
     pub(crate) from: Option<distro_fetch::archive::Format>,
+    #[command(flatten)]
+    pub(crate) limits: ArchiveLimits,
+}
+
+/// Where archives end, whatever they say.
+#[derive(Args, Debug)]
+pub(crate) struct ArchiveLimits {
     /// Stop at so many decompressed bytes
     #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
     pub(crate) max_bytes: Option<u64>,
     /// Stop at so many entries
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Convert {
-    /// A file (`file:PATH` if its name could be an image's), or an image of the catalog
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: String,
-    /// Where the result goes
-    #[arg(long, short, required = true, value_name = "OUT")]
-    pub(crate) output: PathBuf,
-    /// What to make [default: what the name of OUT says: .raw, .img; a name ending in / is a
-    /// directory]
-    #[arg(long, value_name = "FORM", value_enum)]
-    pub(crate) to: Option<Form>,
-    /// What a disk image is, where its name does not tell: raw or qcow2
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) from: Option<distro_fetch::base::DiskFormat>,
-    #[command(flatten)]
-    pub(crate) grow: Grow,
-    /// Overwrite the output
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) tree: Tree,
 }
 
 #[derive(Args, Debug)]
@@ -383,9 +378,11 @@ pub(crate) struct List {
 
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// The image
+    /// The image, or docker://NAME[:TAG][@sha256:…]
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 #[derive(Args, Debug)]
@@ -396,6 +393,8 @@ pub(crate) struct Verify {
     /// Fetch again what is damaged
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 #[derive(Args, Debug)]
@@ -421,7 +420,7 @@ pub(crate) enum Cache {
     List,
     /// Remove images from the cache
     Remove {
-        /// NAME[@SNAPSHOT]; every snapshot if none is named
+        /// NAME[@SNAPSHOT], every snapshot if none is named; or docker://NAME[:TAG][@sha256:…]
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
     },
@@ -463,7 +462,7 @@ pub(crate) enum Form {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pull {
+pub(crate) enum Fetch {
     /// Fetch it
     Missing,
     /// Do not: the same as --offline

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::base::HumanBytes;
-use distro_fetch::cache::{Condition, PruneOptions, PrunedKind, Rehash};
+use distro_fetch::cache::{Condition, PruneOptions, Pruned, PrunedKind, Rehash};
+use distro_fetch::oci::Store;
 use distro_fetch::{Error, Kind};
 use serde_json::json;
 
 use super::args::{Cache as Command, Prune};
 use super::context::Context;
+use super::images;
 use super::output;
 use super::select::{self, Missing};
 
@@ -71,6 +73,10 @@ fn list(context: &Context) -> Result<()> {
             }
         }
     }
+    let (rows, more, blobs) = images::list(&Store::of(&context.cache()?))?;
+    lines.extend(rows);
+    documents.extend(more);
+    total = total.saturating_add(blobs);
     if context.global.json {
         return output::json(&documents.into());
     }
@@ -81,10 +87,12 @@ fn list(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn remove(context: &Context, images: &[String]) -> Result<()> {
+fn remove(context: &Context, named: &[String]) -> Result<()> {
     let cache = context.cache()?;
-    let selectors = select::entries(context, images, Missing::Tell)?;
-    let mut removed = Vec::new();
+    let (references, names) = images::split(named);
+    let selectors = select::entries(context, &names, Missing::Tell)?;
+    let wanted = images::Wanted::new(&references, &selectors)?;
+    let mut removed = images::remove(&Store::of(&cache), &wanted)?;
     let mut in_use = None;
     for folder in cache.folders()? {
         if !selectors
@@ -130,7 +138,9 @@ fn prune(context: &Context, arguments: &Prune) -> Result<()> {
         max_size: arguments.max_size,
         dry_run: arguments.dry_run,
     };
-    let pruned = context.cache()?.prune(&options)?;
+    let cache = context.cache()?;
+    let mut pruned = cache.prune(&options)?;
+    pruned.extend(prune_images(&cache, options)?);
     let freed: u64 = pruned
         .iter()
         .filter(|it| it.kind != PrunedKind::InUse)
@@ -170,6 +180,26 @@ fn prune(context: &Context, arguments: &Prune) -> Result<()> {
     Ok(())
 }
 
+/// Container images have what the entries leave of the limit.
+fn prune_images(cache: &distro_fetch::cache::Cache, options: PruneOptions) -> Result<Vec<Pruned>> {
+    let max_size = match options.max_size {
+        None => None,
+        Some(limit) => {
+            let mut entries = 0u64;
+            for found in cache.survey(Rehash::IfTouched)? {
+                if let Condition::Sound(entry) = found?.condition {
+                    entries = entries.saturating_add(entry.record().stamp.size);
+                }
+            }
+            Some(limit.saturating_sub(entries))
+        }
+    };
+    Ok(Store::of(cache).prune(&PruneOptions {
+        max_size,
+        ..options
+    })?)
+}
+
 fn word(kind: PrunedKind) -> &'static str {
     match kind {
         PrunedKind::Entry => "entry",
@@ -177,5 +207,7 @@ fn word(kind: PrunedKind) -> &'static str {
         PrunedKind::Partial => "partial download",
         PrunedKind::Leftover => "leftover",
         PrunedKind::Quarantine => "quarantined",
+        PrunedKind::Image => "container image",
+        PrunedKind::Blob => "blob",
     }
 }

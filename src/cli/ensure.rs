@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Cache, Overwrite, Rehash};
+use distro_fetch::cache::{Cache, Entry, Overwrite, Rehash};
+use distro_fetch::catalog::Address;
 use distro_fetch::fetch::{Outcome, Reach, Request};
 use distro_fetch::{Error, Url};
 use serde_json::json;
 
-use super::args::{Ensure, Form, Pull};
+use super::args::{Ensure, Fetch, Form};
 use super::context::Context;
 use super::hints::{self, Usage};
 use super::namespace;
 use super::output;
+use super::pinned;
 use super::progress::Reporter;
 use super::select;
 use super::unpack;
@@ -24,54 +26,123 @@ pub(crate) fn run(context: &Context, arguments: &Ensure) -> Result<ExitCode> {
         namespace::enter(arguments.tree.map_owner)?;
         unpack::check_report(&arguments.tree)?;
     }
-    let requests = requests(context, arguments)?;
-    if arguments.output.is_some() && requests.len() > 1 {
-        let message = format!("--output takes one image, and these are {}", requests.len());
+    let wanted = wanted(context, arguments)?;
+    if arguments.output.is_some() && wanted.len() > 1 {
+        let message = format!("--output takes one image, and these are {}", wanted.len());
         return Err(Usage(message).into());
     }
-    let reach = match arguments.pull {
-        Pull::Missing => Reach::Network,
-        Pull::Never => Reach::CacheOnly,
-    };
+    let reach = arguments.pull.reach();
     let rehash = if arguments.verify {
         Rehash::Always
     } else {
         Rehash::IfTouched
     };
+    let requests: Vec<_> = wanted.iter().filter_map(Wanted::file).cloned().collect();
     let fetcher = context.fetcher(reach, rehash)?;
     let reporter = Reporter::new(context);
     let results = fetcher.ensure_all(&requests, context.global.jobs.into(), &reporter);
     reporter.finish();
-    let outcomes = all_or_errors(context, results)?;
+    let mut outcomes = all_or_errors(context, results)?.into_iter();
+    let images: Vec<_> = wanted.iter().filter_map(Wanted::image).collect();
+    let mut images = pinned::ensure(context, arguments, reach, rehash, &images)?.into_iter();
 
     let mut documents = Vec::new();
-    for (request, outcome) in requests.iter().zip(&outcomes) {
-        let result = if arguments.form == Form::Raw {
-            disk(context, arguments, fetcher.cache(), outcome, &reporter)?
-        } else if as_directory(arguments) {
-            directory(context, arguments, fetcher.cache(), outcome, &reporter)?
-        } else {
-            let path = match &arguments.output {
-                Some(target) => leave(outcome, target, arguments.force)?,
-                None => outcome.entry.path(),
-            };
-            Made {
-                form: "source",
-                path,
-                cached: outcome.cached,
-                extra: None,
+    for wanted in &wanted {
+        let (path, document) = match wanted {
+            Wanted::File(request) => {
+                let Some(outcome) = outcomes.next() else {
+                    continue;
+                };
+                let made = made(context, arguments, fetcher.cache(), &outcome, &reporter)?;
+                let path = made.path.to_string_lossy().into_owned();
+                (path, document(request, &outcome, &made))
             }
+            Wanted::Image(_) => match images.next() {
+                Some(image) => image,
+                None => continue,
+            },
         };
         if context.global.json {
-            documents.push(document(request, outcome, &result));
+            documents.push(document);
         } else {
-            output::result(&result.path.to_string_lossy())?;
+            output::result(&path)?;
         }
     }
     if context.global.json {
         output::json(&documents.into())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One thing that is wanted.
+enum Wanted {
+    File(Box<Request>),
+    Image(pinned::Image),
+}
+
+impl Wanted {
+    fn file(&self) -> Option<&Request> {
+        match self {
+            Self::File(request) => Some(request),
+            Self::Image(_) => None,
+        }
+    }
+
+    fn image(&self) -> Option<&pinned::Image> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::File(_) => None,
+        }
+    }
+}
+
+/// What is made of a verified file.
+fn made(
+    context: &Context,
+    arguments: &Ensure,
+    cache: &Cache,
+    outcome: &Outcome,
+    reporter: &Reporter,
+) -> Result<Made> {
+    if arguments.form == Form::Raw {
+        return disk(context, arguments, cache, outcome, reporter);
+    }
+    if as_directory(arguments) {
+        return directory(context, arguments, cache, outcome, reporter);
+    }
+    Ok(Made {
+        form: "source",
+        path: match &arguments.output {
+            Some(target) => leave(outcome, target, arguments.force)?,
+            None => outcome.entry.path(),
+        },
+        cached: outcome.cached,
+        extra: None,
+    })
+}
+
+impl Fetch {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Missing => Reach::Network,
+            Self::Never => Reach::CacheOnly,
+        }
+    }
+}
+
+/// The verified file of one image of the catalog, for whoever makes something of it.
+pub(crate) fn one(context: &Context, text: &str, pull: Fetch) -> Result<Entry> {
+    let pins = select::pins(context, text)?;
+    let [(image, pin)] = pins[..] else {
+        let message = "one architecture at a time: --arch amd64";
+        return Err(Usage(message.to_owned()).into());
+    };
+    let request = Request::pinned(&context.catalog, image, pin)?;
+    let fetcher = context.fetcher(pull.reach(), Rehash::IfTouched)?;
+    let reporter = Reporter::new(context);
+    let outcome = fetcher.ensure(&request, &reporter);
+    reporter.finish();
+    Ok(outcome?.entry)
 }
 
 /// What an image became.
@@ -200,17 +271,16 @@ fn check(arguments: &Ensure) -> Result<()> {
     Err(Usage(message).into())
 }
 
-fn requests(context: &Context, arguments: &Ensure) -> Result<Vec<Request>> {
-    let mut requests = Vec::new();
+fn wanted(context: &Context, arguments: &Ensure) -> Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
     for text in &arguments.images {
         if text.starts_with("docker://") {
-            return Err(Usage(format!(
-                "{text}: container images are not part of this version"
-            ))
-            .into());
+            let image = pinned::Image::named(context, arguments, text)?;
+            wanted.push(Wanted::Image(image));
+            continue;
         }
         if text.contains("://") {
-            requests.push(by_hash(text, arguments)?);
+            wanted.push(Wanted::File(Box::new(by_hash(text, arguments)?)));
             continue;
         }
         if arguments.sha256.is_some() {
@@ -220,10 +290,18 @@ fn requests(context: &Context, arguments: &Ensure) -> Result<Vec<Request>> {
             if arguments.form == Form::Raw {
                 super::disk::check_kind(image)?;
             }
-            requests.push(Request::pinned(&context.catalog, image, pin)?);
+            wanted.push(match &pin.address {
+                Address::Repository(name) => {
+                    Wanted::Image(pinned::Image::of_catalog(image, pin, name)?)
+                }
+                Address::Url(_) => {
+                    let request = Request::pinned(&context.catalog, image, pin)?;
+                    Wanted::File(Box::new(request))
+                }
+            });
         }
     }
-    Ok(requests)
+    Ok(wanted)
 }
 
 fn by_hash(text: &str, arguments: &Ensure) -> Result<Request> {

@@ -91,6 +91,11 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
     };
     let mut hints = Vec::new();
     match error.kind() {
+        Kind::Unknown if error.message().contains("there is no image for") => {
+            if let Some(first) = error.suggestions().first() {
+                hints.push(format!("--platform {first} takes another one"));
+            }
+        }
         Kind::Unknown => {
             if let [first, rest @ ..] = error.suggestions() {
                 let more = rest

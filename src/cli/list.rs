@@ -1,12 +1,14 @@
 //! `list`: what the catalog holds.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::Url;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Outlook, Pin};
+use distro_fetch::catalog::{Address, Image, Outlook, Pin};
+use distro_fetch::oci::Store;
 use serde_json::json;
 
 use super::args::List;
@@ -18,6 +20,8 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
     let arches = context.arches()?;
     let cache = context.cache()?;
     let today = Context::today()?;
+    let images = Store::of(&cache).images().unwrap_or_default();
+    let images: BTreeSet<String> = images.into_iter().map(|image| image.name).collect();
     let mut rows = Vec::new();
     for image in select::images(context, &arguments.globs)? {
         for pin in &*image.pins {
@@ -29,7 +33,12 @@ pub(crate) fn run(context: &Context, arguments: &List) -> Result<ExitCode> {
             rows.push(Row {
                 image,
                 pin,
-                cached: is_cached(&cache, image, pin),
+                cached: match &pin.address {
+                    Address::Url(_) => is_cached(&cache, image, pin),
+                    Address::Repository(name) => {
+                        images.contains(&format!("{name}@sha256:{}", pin.sha256))
+                    }
+                },
                 outlook: context.catalog.outlook(image, pin, today),
                 elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
             });

@@ -9,14 +9,19 @@ mod audit;
 mod cache;
 mod context;
 mod convert;
+mod convert_tree;
 mod disk;
 mod ensure;
 mod generate;
 mod hints;
+mod images;
 mod list;
 mod namespace;
 mod output;
+mod pinned;
 mod progress;
+mod pull;
+mod registry;
 mod select;
 mod show;
 mod signals;
@@ -64,5 +69,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cache(command) => cache::run(&context, command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),
+        Command::Pull(arguments) => pull::run(&context, &arguments),
     }
 }

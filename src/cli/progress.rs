@@ -117,6 +117,14 @@ impl Reporter {
                 subject,
                 &format!("the cached copy is damaged ({reason}); it is now {path}"),
             ),
+            What::MadeFolder { path, layer } => self.warn(
+                subject,
+                &format!(
+                    "{path} is no directory in a lower layer, but layer {} has something in it: \
+                     it is one now",
+                    layer + 1
+                ),
+            ),
             What::Unpacking { read, total } => self.progress(subject, read, total),
             What::Converting { done, total } => self.progress(subject, done, Some(total)),
             What::Done { cached, size } => self.done(subject, cached, size),
@@ -298,6 +306,9 @@ impl Reporter {
                 }
                 json!({ "event": "progress", "received": received, "total": total })
             }
+            What::MadeFolder { path, layer } => {
+                json!({ "event": "made-folder", "path": path, "layer": layer })
+            }
             What::Unpacking { read, total } => {
                 if !self.is_due(subject, read, total) {
                     return;
@@ -322,6 +333,9 @@ impl Reporter {
             }
             What::Quarantined { path, reason } => {
                 json!({ "event": "quarantined", "path": path, "reason": reason })
+            }
+            What::Part { digest, size } => {
+                json!({ "event": "part", "digest": digest, "size": size })
             }
             What::Done { cached, size } => {
                 json!({ "event": "done", "cached": cached, "size": size })

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use distro_fetch::cache::Cache;
 use distro_fetch::catalog::{Image, Pin, Reference, matches_glob};
+use distro_fetch::oci::{Platform, StoredImage};
 use distro_fetch::{Arch, Error, Kind};
 
 use super::context::{Arches, Context};
@@ -83,6 +84,17 @@ impl Selector {
                 entry
                     .rsplit_once('-')
                     .is_some_and(|(entry, _)| entry == stamp)
+            })
+    }
+}
+
+impl Selector {
+    /// By what an image was pulled for.
+    pub(crate) fn means_image(&self, image: &StoredImage) -> bool {
+        let arch = image.platform.as_ref().and_then(Platform::arch);
+        image.image.as_deref() == Some(&self.image)
+            && self.arch.as_ref().is_none_or(|list| {
+                arch.is_some_and(|arch| list.iter().any(|it| it == arch.as_str()))
             })
     }
 }

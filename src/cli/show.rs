@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::base::{Date, DiskFormat, HumanBytes};
 use distro_fetch::cache::{Cache, Key, Lookup, Rehash};
-use distro_fetch::catalog::{Image, Outlook, Pin, Reference, Retention, Trust};
-use distro_fetch::fetch::{Request, Source};
+use distro_fetch::catalog::{Address, Image, Outlook, Pin, Reference, Retention, Trust};
+use distro_fetch::event::Silent;
+use distro_fetch::fetch::{Reach, Request, Source};
+use distro_fetch::oci::{ImageReference, Platform, PullPolicy, Pulled, Store};
 use distro_fetch::rootfs::DiskFile;
 use distro_fetch::{Error, Kind, Url};
 use serde_json::{Value, json};
@@ -15,8 +17,14 @@ use super::args::Show;
 use super::context::{Arches, Context};
 use super::disk::{self, Sizes};
 use super::output;
+use super::progress::Reporter;
+use super::pull;
+use super::registry::{self, Manner, Registry};
 
 pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
+    if registry::is_reference(&arguments.image) {
+        return container(context, arguments);
+    }
     let reference: Reference = arguments.image.parse()?;
     let image = context.catalog.find(&reference.name)?;
     let cache = context.cache()?;
@@ -52,6 +60,63 @@ pub(crate) fn run(context: &Context, arguments: &Show) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A container image that no catalog names: what the cache or its registry says of it.
+fn container(context: &Context, arguments: &Show) -> Result<ExitCode> {
+    let reference = registry::reference(&arguments.image)?;
+    let manner = Manner {
+        policy: PullPolicy::Missing,
+        reach: Reach::Network,
+        rehash: Rehash::IfTouched,
+    };
+    let puller = registry::puller(context, &arguments.registry, &manner, &[&reference])?;
+    let reporter = Reporter::new(context);
+    let pulled = puller.inspect(&reference, &reporter);
+    reporter.finish();
+    let document = pull::document(&arguments.image, &pulled?, puller.store());
+    if context.global.json {
+        output::json(&document)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => output::harmless(text),
+        Value::Array(list) if list.is_empty() => String::new(),
+        Value::Object(map) if map.is_empty() => String::new(),
+        value => output::harmless(&value.to_string()),
+    };
+    let mut rows = Vec::new();
+    for key in ["pinned", "platform", "digest", "size", "path", "source"] {
+        rows.push(vec![format!("  {key}"), text(&document[key])]);
+    }
+    for layer in pulled_layers(&document) {
+        rows.push(vec!["  layer".to_owned(), layer]);
+    }
+    for key in [
+        "created",
+        "entrypoint",
+        "cmd",
+        "env",
+        "user",
+        "working_dir",
+        "labels",
+    ] {
+        rows.push(vec![format!("  {key}"), text(&document["config"][key])]);
+    }
+    rows.retain(|row| row.get(1).is_some_and(|text| !text.is_empty()));
+    output::result(&format!("{reference}\n{}", output::table(&rows)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pulled_layers(document: &Value) -> Vec<String> {
+    let layers = document["layers"].as_array().into_iter().flatten();
+    let line = |layer: &Value| {
+        let size = layer["size"].as_u64().unwrap_or(0);
+        let digest = layer["digest"].as_str().unwrap_or_default();
+        format!("{digest} {}", HumanBytes(size))
+    };
+    layers.map(line).collect()
+}
+
 struct Shown<'a> {
     pin: &'a Pin,
     sources: Vec<Source>,
@@ -60,6 +125,8 @@ struct Shown<'a> {
     disk: Option<(DiskFile, Sizes)>,
     outlook: Outlook,
     elsewhere: Vec<&'a Url>,
+    /// How a container image is run, if it is in the cache.
+    config: Option<Value>,
 }
 
 impl<'a> Shown<'a> {
@@ -74,6 +141,7 @@ impl<'a> Shown<'a> {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
         };
+        let pulled = cached_image(context, image, pin)?;
         let entry = match Key::pinned(&image.name, pin)
             .map(|key| cache.lookup(&key, Rehash::IfTouched))
             .transpose()?
@@ -82,12 +150,17 @@ impl<'a> Shown<'a> {
             _ => None,
         };
         let disk = entry.as_ref().and_then(|entry| disk::about(image, entry));
-        let path = entry.map(|entry| entry.path().to_string_lossy().into_owned());
+        let path = match (&entry, &pulled) {
+            (Some(entry), _) => Some(entry.path().to_string_lossy().into_owned()),
+            (None, Some(pulled)) => Some(Store::of(cache).address(&pulled.name)),
+            (None, None) => None,
+        };
         Ok(Self {
             pin,
             sources,
             path,
             disk,
+            config: pulled.map(|pulled| pulled.config.to_json()),
             outlook: context.catalog.outlook(image, pin, today),
             elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
         })
@@ -110,6 +183,25 @@ impl<'a> Shown<'a> {
         };
         Some(format!("probably gone upstream since {since}; {who}"))
     }
+}
+
+/// What the cache has of a pin of a container image.
+fn cached_image(context: &Context, image: &Image, pin: &Pin) -> Result<Option<Pulled>> {
+    let Address::Repository(repository) = &pin.address else {
+        return Ok(None);
+    };
+    let reference = ImageReference::pinned(repository.parse()?, pin.sha256);
+    let nobody = Registry {
+        platform: None,
+        insecure: false,
+        username: None,
+        password_stdin: false,
+    };
+    let puller = registry::pinned_puller(context, &nobody, &Manner::OFFLINE, &[&reference])?;
+    let platform = Platform::of(pin.arch);
+    Ok(puller
+        .pull_for(&reference, Some((image.name.as_str(), &platform)), &Silent)
+        .ok())
 }
 
 fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
@@ -198,6 +290,10 @@ fn text(context: &Context, image: &Image, pins: &[Shown<'_>]) -> String {
         if let Some(text) = shown.expectation(!context.global.mirror.is_empty()) {
             rows.push(vec!["  outlook".to_owned(), text]);
         }
+        if let Address::Repository(repository) = &pin.address {
+            let upstream = format!("{repository}@sha256:{}", pin.sha256);
+            rows.push(vec!["  upstream".to_owned(), upstream]);
+        }
         for source in &shown.sources {
             rows.push(vec![format!("  {}", source.role), source.url.to_string()]);
         }
@@ -234,6 +330,7 @@ fn document(context: &Context, image: &Image, pins: &[Shown<'_>]) -> Value {
                 },
                 "elsewhere": shown.elsewhere.iter().map(|url| url.as_str()).collect::<Vec<_>>(),
                 "sources": sources,
+                "config": shown.config,
             })
         })
         .collect();

@@ -1,17 +1,19 @@
 //! `unpack`, `digest`, and what they share with `ensure --as dir`.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
-use distro_fetch::rootfs::{Unpacker, format_of};
+use distro_fetch::event::{Event, Observer, What};
+use distro_fetch::rootfs::{Opening, Shape, Source, Spelled, Unpacker, format_of};
 use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report, TreeDigest};
-use distro_fetch::{Error, sys};
+use distro_fetch::{Error, Kind, sys};
 use serde_json::json;
 
-use super::args::{DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
+use super::args::{ArchiveLimits, DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
 use super::context::Context;
 use super::hints::Usage;
 use super::namespace;
@@ -26,7 +28,7 @@ pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
     let reporter = Reporter::new(context);
     let size = file.metadata().map_or(0, |meta| meta.len());
     let outcome = Unpacker::new(&name, format, &reporter)
-        .with_limits(limits(&arguments.read))
+        .with_limits(arguments.read.limits.limits())
         .with_total(size)
         .unpack(file, &arguments.target, policy);
     reporter.finish();
@@ -46,13 +48,36 @@ pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
 pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode> {
     let reporter = Reporter::new(context);
     let path = &arguments.path;
-    let outcome = if path.is_dir() {
+    let outcome = if let Some(spelled) = image(path) {
+        let spool = std::env::temp_dir();
+        let opening = Opening {
+            platform: None,
+            format: arguments.read.from,
+            spool: &spool,
+            limits: arguments.read.limits.limits(),
+            observer: &reporter,
+        };
+        let name = path.to_string_lossy();
+        Source::open(&spelled, opening)
+            .and_then(|source| source.tree(opening))
+            .and_then(|tree| {
+                tree.digest(threads(), |received, total| {
+                    let total = Some(total);
+                    let what = What::Progress { received, total };
+                    let subject = &name;
+                    match reporter.on(Event { subject, what }) {
+                        ControlFlow::Continue(()) => Ok(()),
+                        ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped")),
+                    }
+                })
+            })
+    } else if path.is_dir() {
         TreeDigest::of_directory(path, threads(), &reporter)
     } else {
         let (file, format, name) = open(path, &arguments.read)?;
         let size = file.metadata().map_or(0, |meta| meta.len());
         Unpacker::new(&name, format, &reporter)
-            .with_limits(limits(&arguments.read))
+            .with_limits(arguments.read.limits.limits())
             .with_total(size)
             .digest(file)
             .map_err(|error| error.about(&name))
@@ -66,6 +91,16 @@ pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode
         output::result(&digest.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A source that is made of layers.
+fn image(path: &Path) -> Option<Spelled> {
+    let spelled = Spelled::parse(path.to_str()?).ok()?;
+    let layered = match &spelled {
+        Spelled::Here { kind, .. } => !matches!(kind, Shape::Folder | Shape::Archive),
+        Spelled::Registry(_) | Spelled::Unknown => false,
+    };
+    layered.then_some(spelled)
 }
 
 fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
@@ -83,12 +118,14 @@ fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
     Ok((file, format, name))
 }
 
-fn limits(read: &ReadArchive) -> Limits {
-    let limits = Limits::default();
-    Limits {
-        bytes: read.max_bytes.unwrap_or(limits.bytes),
-        entries: read.max_entries.unwrap_or(limits.entries),
-        ..limits
+impl ArchiveLimits {
+    pub(crate) fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        Limits {
+            bytes: self.max_bytes.unwrap_or(limits.bytes),
+            entries: self.max_entries.unwrap_or(limits.entries),
+            ..limits
+        }
     }
 }
 

@@ -12,12 +12,15 @@ use serde_json::{Value, json};
 use super::args::Verify;
 use super::context::Context;
 use super::hints;
+use super::images;
 use super::output;
 use super::progress::Reporter;
 use super::select::{self, Missing};
 
 pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
-    let references = select::entries(context, &arguments.images, Missing::Refuse)?;
+    let (images, names) = images::split(&arguments.images);
+    let references = select::entries(context, &names, Missing::Refuse)?;
+    let wanted = images::Wanted::new(&images, &references)?;
     let reach = if arguments.repair {
         Reach::Network
     } else {
@@ -28,7 +31,7 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     let mut documents = Vec::new();
     let mut worst: Option<anyhow::Error> = None;
     for found in fetcher.cache().survey_where(Rehash::Always, |folder| {
-        references.is_empty()
+        arguments.images.is_empty()
             || references
                 .iter()
                 .any(|it| it.means_folder(fetcher.cache(), folder))
@@ -90,6 +93,8 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
         };
         documents.push(status);
     }
+    let damaged = images::verify(context, arguments, &wanted, &mut documents)?;
+    let worst = worst.or(damaged);
     if context.global.json {
         output::json(&documents.into())?;
         return Ok(worst.map_or(ExitCode::SUCCESS, |error| {

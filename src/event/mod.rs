@@ -91,6 +91,22 @@ pub enum What<'a> {
         /// What was wrong with it.
         reason: &'a str,
     },
+    /// The subject is this part of a container image: a layer, or its configuration.
+    Part {
+        /// `sha256:` and 64 hex digits.
+        digest: &'a str,
+        /// Its size.
+        size: u64,
+    },
+    /// A path of a container image that is a link or a file in a lower layer became a directory:
+    /// a higher layer has something below it, without saying that it is one. On systems with a
+    /// merged `/usr` that is mostly a mistake of the image's maker.
+    MadeFolder {
+        /// Components joined by `/`.
+        path: &'a str,
+        /// The layer that did it, counted from the lowest.
+        layer: usize,
+    },
     /// An archive is being unpacked.
     Unpacking {
         /// Bytes of the compressed file that were read.

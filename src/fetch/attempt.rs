@@ -1,13 +1,13 @@
 //! One attempt at one source.
 
 use super::verdict::{Verdict, bytes, is_page};
-use super::{Request, Source};
+use super::{Download, Source};
 use crate::base::Scheme;
 use crate::cache::{Partial, Validator};
 use crate::error::{Error, Kind};
 use crate::event::What;
 use crate::io::{Expect, Fault, Verified, VerifyingReader};
-use crate::net::{Client, Failure, Range, Response};
+use crate::net::{Failure, Range, Response};
 
 /// How an attempt ends without the bytes.
 pub(super) enum Stop {
@@ -27,26 +27,25 @@ impl From<Error> for Stop {
 
 /// Everything that an attempt needs.
 pub(super) struct Attempt<'a> {
-    pub(super) client: &'a Client,
-    pub(super) request: &'a Request,
+    pub(super) download: &'a Download<'a>,
     pub(super) source: &'a Source,
-    /// Where bytes of unknown number end.
-    pub(super) limit: u64,
-    pub(super) tell: &'a (dyn Fn(What<'_>) -> Result<(), Error> + Sync),
-    /// Fails if so many more bytes will not fit.
-    pub(super) check_space: &'a (dyn Fn(u64) -> Result<(), Error> + Sync),
 }
 
 impl Attempt<'_> {
+    /// Where bytes of unknown number end.
+    fn limit(&self) -> u64 {
+        self.download.options.unknown_size_limit
+    }
+
     /// Fills the partial file from the source, from where it stops.
     pub(super) fn run(&self, partial: &mut Partial) -> Result<Verified, Stop> {
-        let size = self.request.key.size;
+        let Download { size, tell, .. } = *self.download;
         // Of an unknown size, too, there is an end: past it, the kept part is not worth a request.
-        if partial.length() > size.unwrap_or(self.limit) {
+        if partial.length() > size.unwrap_or(self.limit()) {
             partial.truncate(0)?;
         }
         let kept = partial.length();
-        (self.tell)(What::Source {
+        tell(What::Source {
             url: self.source.url.as_str(),
             resumed: kept,
             total: size,
@@ -64,14 +63,12 @@ impl Attempt<'_> {
                 .filter(|known| known.url == self.source.url.as_str())
                 .map(|known| known.value),
         });
-        let response = self
-            .client
-            .get(&self.source.url, range.as_ref())
-            .map_err(no_response)?;
+        let response =
+            (self.download.ask)(&self.source.url, range.as_ref()).map_err(no_response)?;
         let resumed = self.judge_headers(&response, kept, range.as_ref())?;
         if let (None, Some(length)) = (size, response.length) {
             // Nobody knew before.
-            (self.check_space)(length)?;
+            (self.download.check_space)(length)?;
         }
         if resumed == Resumed::No {
             partial.truncate(0)?;
@@ -117,7 +114,7 @@ impl Attempt<'_> {
             return Ok(());
         };
         let notes = Notes::of(response);
-        match self.request.key.size {
+        match self.download.size {
             Some(size) if size != length => {
                 let why = format!("{} where {} are pinned{notes}", bytes(length), bytes(size));
                 Err(if notes.is_page() {
@@ -126,11 +123,11 @@ impl Attempt<'_> {
                     Verdict::Wrong { why, actual: None }
                 })
             }
-            None if length > self.limit => Err(Verdict::Wrong {
+            None if length > self.limit() => Err(Verdict::Wrong {
                 why: format!(
                     "{} where at most {} are accepted without a pinned size",
                     bytes(length),
-                    bytes(self.limit)
+                    bytes(self.limit())
                 ),
                 actual: None,
             }),
@@ -155,7 +152,7 @@ impl Attempt<'_> {
         if part.first != kept {
             return lie(format!("it starts at {} and not at {kept}", part.first));
         }
-        let size = self.request.key.size.or(part.total);
+        let size = self.download.size.or(part.total);
         if let (Some(total), Some(size)) = (part.total, size)
             && total != size
         {
@@ -191,11 +188,11 @@ impl Attempt<'_> {
         notes: Option<Notes>,
         resumed: Resumed,
     ) -> Result<Verified, Stop> {
-        let key = &self.request.key;
+        let size = self.download.size;
         let expect = Expect {
-            digest: key.sha256,
-            size: key.size,
-            limit: self.limit,
+            digest: self.download.digest,
+            size,
+            limit: self.limit(),
         };
         let mut reader = VerifyingReader::new(body, expect);
         let kept = partial.length();
@@ -205,7 +202,7 @@ impl Attempt<'_> {
                 .map_err(|error| Error::local("cannot read", partial.path(), error))?;
         }
         let notes = notes.unwrap_or_default();
-        let total = key.size.or(notes.length.map(|length| kept + length));
+        let total = size.or(notes.length.map(|length| kept + length));
         loop {
             let block = match reader.next_block() {
                 Ok([]) => break,
@@ -215,7 +212,7 @@ impl Attempt<'_> {
                 }
             };
             partial.append(block)?;
-            (self.tell)(What::Progress {
+            (self.download.tell)(What::Progress {
                 received: partial.length(),
                 total,
             })?;
@@ -234,13 +231,12 @@ impl Attempt<'_> {
     ) -> Result<Stop, Error> {
         let got = partial.length();
         let of = self
-            .request
-            .key
+            .download
             .size
             .map_or_else(String::new, |size| format!(" of {}", bytes(size)));
         let (why, actual) = match fault {
             Fault::Io(error) => {
-                let failure = Failure::of_io(&error, &self.client.config().timeouts);
+                let failure = Failure::of_io(&error, &self.download.options.net.timeouts);
                 return Ok(Stop::Source(Verdict::Broken {
                     why: format!("{} after {}{of}", failure.text, bytes(got)),
                     retry: true,
@@ -263,7 +259,7 @@ impl Attempt<'_> {
                 let why = format!(
                     "{} with SHA-256 {actual} where {} is pinned{notes}",
                     bytes(size),
-                    self.request.key.sha256
+                    self.download.digest
                 );
                 (why, Some(actual))
             }
@@ -327,8 +323,8 @@ impl std::fmt::Display for Notes {
     }
 }
 
-fn no_response(failure: Failure) -> Stop {
-    match Verdict::from(failure) {
+fn no_response(verdict: Verdict) -> Stop {
+    match verdict {
         Verdict::Ours(why) => Stop::Here(Error::new(Kind::Local, why)),
         verdict => Stop::Source(verdict),
     }

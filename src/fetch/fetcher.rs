@@ -275,9 +275,11 @@ impl Work<'_> {
             self.check_space(size.saturating_sub(partial.length()))?;
         }
         let download = Download {
-            client: &self.fetcher.client,
+            subject: &request.subject,
+            digest: request.key.sha256,
+            size: request.key.size,
             options,
-            request,
+            ask: &|url, range| Ok(self.fetcher.client.get(url, range)?),
             tell: self.tell,
             check_space: &|need| self.check_space(need),
         };

@@ -17,6 +17,7 @@ mod request;
 mod source;
 mod verdict;
 
+pub use self::download::{Ask, Download, exhausted};
 pub use self::fetcher::{Fetcher, Options, Outcome, Reach};
 pub use self::patience::{Patience, wait};
 pub use self::request::Request;

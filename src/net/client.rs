@@ -34,6 +34,8 @@ pub struct Headers<'a> {
     /// A bearer token (RFC 6750). Like a password, it is for the host of the address alone: a
     /// redirect to another one goes without it.
     pub bearer: Option<&'a str>,
+    /// `user:password`, where the address brings none and there is no token. The same goes for it.
+    pub login: Option<&'a str>,
 }
 
 /// Asks servers and files for bytes. Cheap to make: the TLS settings, connections and so on come
@@ -79,7 +81,12 @@ impl Client {
     /// As of [`get`](Self::get).
     pub fn get_with(&self, url: &Url, headers: Headers<'_>) -> Result<Response, Failure> {
         let bearer = headers.bearer.map(|token| format!("Bearer {token}"));
-        let authorization = bearer.or_else(|| authorization::basic(url));
+        let login = || {
+            headers
+                .login
+                .map(|it| authorization::basic_of(it.as_bytes()))
+        };
+        let authorization = bearer.or_else(|| authorization::basic(url)).or_else(login);
         let mut target = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             if target.scheme() == Scheme::File {
@@ -93,18 +100,36 @@ impl Client {
                 headers,
                 authorization.as_deref().filter(|_| same_host),
             )?;
-            let (parts, body) = response.into_parts();
-            let status = parts.status.as_u16();
-            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                let body = body.into_with_config().limit(u64::MAX).reader();
-                let body = PacedReader::new(body, self.config.floor);
-                return Ok(read_headers(status, target, &parts.headers, Box::new(body)));
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(self.response(target, response));
             }
-            target = follow(&target, &parts.headers)?;
+            target = follow(&target, response.headers())?;
         }
         Err(Failure::pointless(format!(
             "more than {MAX_REDIRECTS} redirects"
         )))
+    }
+
+    /// Sends a form, as a token is asked for (RFC 6749, section 6). What is in it is secret: no
+    /// redirect is followed, but given back like any other status.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get).
+    pub fn post_form(&self, url: &Url, form: &str) -> Result<Response, Failure> {
+        let agent = self.agent(self.config.proxies.of(url).unwrap_or_default())?;
+        let response = agent
+            .post(url.as_str())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .send(form)
+            .map_err(|error| Failure::of(error, &self.config.timeouts))?;
+        Ok(self.response(url.clone(), response))
+    }
+
+    fn response(&self, url: Url, response: ureq::http::Response<ureq::Body>) -> Response {
+        let (parts, body) = response.into_parts();
+        let body = body.into_with_config().limit(u64::MAX).reader();
+        let body = PacedReader::new(body, self.config.floor);
+        read_headers(parts.status.as_u16(), url, &parts.headers, Box::new(body))
     }
 
     fn ask(

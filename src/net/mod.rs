@@ -14,6 +14,7 @@ mod local;
 mod proxy;
 mod response;
 
+pub(crate) use self::authorization::decode_base64;
 pub use self::client::{Client, Headers, Range};
 pub use self::config::{Config, Timeouts};
 pub use self::failure::{Failure, Retry};

@@ -54,6 +54,17 @@ impl Challenge {
     }
 }
 
+/// Whether a user and a password are taken. A header with this scheme and others in it is said to
+/// want it: a quoted `basic` costs nothing but a refusal.
+pub(super) fn wants_basic(headers: &[String]) -> bool {
+    headers.iter().any(|header| {
+        let words = header.split([' ', ',', '\t']);
+        words
+            .into_iter()
+            .any(|word| word.eq_ignore_ascii_case("basic"))
+    })
+}
+
 fn take_token(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)))

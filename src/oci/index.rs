@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
 use super::Platform;
-use super::name::parse_digest;
+use super::fields::{self, Fields};
+use super::manifest::MAX_MANIFEST;
 use crate::base::{Arch, Digest};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// What an index says. Manifests that no machine runs (attestations) are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +51,8 @@ impl Index {
     /// [`Kind::Format`]: it is no index, is one and a manifest at once, or has a value of another
     /// type than the specification gives it.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let document: Value = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(Kind::Format, "malformed image index").with_source(error)
-        })?;
-        let fields = Fields::of(&document, "the document")?;
+        let document = fields::parse(bytes, MAX_MANIFEST, DOCUMENT)?;
+        let fields = Fields::of(&document, DOCUMENT)?;
         if fields.number("schemaVersion")? != Some(2) {
             return Err(fields.refuse("schemaVersion is not 2"));
         }
@@ -72,12 +69,13 @@ impl Index {
         {
             return Err(fields.refuse(&format!("an index has no {key:?}")));
         }
-        let Some(Value::Array(list)) = fields.get("manifests") else {
+        let Some(list) = fields.list("manifests")? else {
             return Err(fields.refuse("there is no list of manifests"));
         };
         let mut manifests = Vec::new();
         for (at, item) in list.iter().enumerate() {
-            let descriptor = descriptor(&Fields::of(item, &format!("manifest {at}"))?)?;
+            let fields = fields.inside(item, format!("manifest {at}"))?;
+            let descriptor = fields.descriptor()?;
             if !descriptor.is_attestation() {
                 manifests.push(descriptor);
             }
@@ -99,98 +97,10 @@ pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | DOCKER_LIST)
 }
 
-fn descriptor(fields: &Fields<'_>) -> Result<Descriptor> {
-    let required = |key: &str| {
-        fields
-            .text(key)?
-            .ok_or_else(|| fields.refuse(&format!("no {key:?}")))
-    };
-    let platform = match fields.get("platform") {
-        None => None,
-        Some(value) => {
-            let platform = Fields::of(value, "a platform")?;
-            let word = |key: &str| Ok(platform.text(key)?.map(str::to_owned));
-            let missing = || platform.refuse("it has an os and an architecture");
-            Some(Platform {
-                os: word("os")?.ok_or_else(missing)?,
-                architecture: word("architecture")?.ok_or_else(missing)?,
-                variant: word("variant")?,
-            })
-        }
-    };
-    let mut annotations = BTreeMap::new();
-    if let Some(value) = fields.get("annotations") {
-        let list = Fields::of(value, "annotations")?;
-        for key in list.map.keys() {
-            if let Some(text) = list.text(key)? {
-                annotations.insert(key.clone(), text.to_owned());
-            }
-        }
-    }
-    Ok(Descriptor {
-        media_type: required("mediaType")?.to_owned(),
-        digest: parse_digest(required("digest")?)?,
-        size: fields.number("size")?,
-        platform,
-        annotations,
-    })
-}
-
-/// An object whose values are asked for by type. `null` is as good as nothing: Go writes it for a
-/// list or map that was never made.
-struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    what: String,
-}
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value, what: &str) -> Result<Self> {
-        match value {
-            Value::Object(map) => Ok(Self {
-                map,
-                what: what.to_owned(),
-            }),
-            _ => Err(refuse(what, "not an object")),
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.map.get(key).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        let text = value.as_str();
-        text.map(Some)
-            .ok_or_else(|| self.refuse(&format!("{key:?} is not a text")))
-    }
-
-    fn number(&self, key: &str) -> Result<Option<u64>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        let number = value.as_u64();
-        number
-            .map(Some)
-            .ok_or_else(|| self.refuse(&format!("{key:?} is not a whole number from 0 on")))
-    }
-
-    fn refuse(&self, why: &str) -> Error {
-        refuse(&self.what, why)
-    }
-}
-
-fn refuse(what: &str, why: &str) -> Error {
-    Error::new(
-        Kind::Format,
-        format!("malformed image index: {what}: {why}"),
-    )
-}
-
 pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+const DOCUMENT: &str = "image index";
 
 /// How BuildKit marks an attestation.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
@@ -198,9 +108,10 @@ const ATTESTATION: &str = "attestation-manifest";
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::error::Kind;
 
     fn entry(platform: &Value) -> Value {
         json!({

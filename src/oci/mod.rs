@@ -7,13 +7,60 @@
 //!
 //! A tag says what is there today; only a digest is a pin.
 
+#[cfg(feature = "unpack")]
+mod blob;
 mod challenge;
+mod config;
+mod credentials;
+#[cfg(feature = "unpack")]
+mod dockerarchive;
+mod fields;
+mod helper;
+#[cfg(feature = "unpack")]
+mod image;
 mod index;
+#[cfg(feature = "unpack")]
+mod layout;
+#[cfg(feature = "unpack")]
+mod load;
+mod manifest;
+#[cfg(feature = "unpack")]
+mod member;
 mod name;
+#[cfg(feature = "unpack")]
+mod overlay;
+mod parts;
 mod platform;
+mod pull;
 mod registry;
+mod resolve;
+#[cfg(feature = "unpack")]
+mod save;
+mod store;
+mod sweep;
+mod token;
 
+#[cfg(feature = "unpack")]
+pub use self::blob::Blob;
+pub use self::config::ImageConfig;
+pub use self::credentials::{Credentials, Login};
+#[cfg(feature = "unpack")]
+pub use self::dockerarchive::{DockerArchive, ImageArchive};
+#[cfg(feature = "unpack")]
+pub use self::image::{Document, Image, ImageLayer};
 pub use self::index::{Descriptor, Index, is_index};
-pub use self::name::{Reference, Repository};
+#[cfg(feature = "unpack")]
+pub use self::layout::{Layout, open_skopeo_folder};
+#[cfg(feature = "unpack")]
+pub use self::load::{Loader, Trust};
+pub use self::manifest::{ImageManifest, Packing, is_manifest};
+pub use self::name::{ImageReference, Reference, Repository};
+#[cfg(feature = "unpack")]
+pub use self::overlay::{is_overlay_folder, open_overlay_folder};
 pub use self::platform::Platform;
+pub use self::pull::{PullOptions, PullPolicy, Pulled, Puller};
 pub use self::registry::{Manifest, Registry};
+#[cfg(feature = "unpack")]
+pub use self::save::{Cargo, Carrier};
+pub use self::store::{Store, StoredImage};
+pub use self::sweep::CheckedImage;

@@ -29,18 +29,26 @@ impl Repository {
     ///
     /// A registry on this machine is spoken to without TLS, as Docker does: there is no line that
     /// anybody could sit on.
-    pub(super) fn api(&self) -> Result<Url, Error> {
+    pub(super) fn api(&self, line: Line) -> Result<Url, Error> {
         let host = match self.host.as_str() {
-            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            DOCKER | "index.docker.io" => "registry-1.docker.io",
             host => host,
         };
-        let scheme = if is_this_machine(host) {
-            "http"
-        } else {
-            "https"
+        let scheme = match line {
+            Line::Safe if !is_this_machine(host) => "https",
+            Line::Safe | Line::Plain => "http",
         };
         format!("{scheme}://{host}/v2/{}/", self.path).parse()
     }
+}
+
+/// How a registry is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// With TLS, but on this machine.
+    Safe,
+    /// Without: somebody said that it may be.
+    Plain,
 }
 
 impl fmt::Display for Repository {
@@ -61,9 +69,13 @@ impl FromStr for Repository {
             )
         };
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
-        let named = host.contains(['.', ':']) || host == "localhost";
         let url = format!("https://{host}/").parse::<Url>();
-        if !named || !url.is_ok_and(|url| url.userinfo().is_none() && url.authority() == host) {
+        // Dots that lead nowhere are a path, not a name.
+        let lost = host.starts_with(['.', '-']) || host.contains("..");
+        if lost
+            || !is_host(host)
+            || !url.is_ok_and(|url| url.userinfo().is_none() && url.authority() == host)
+        {
             return Err(refuse(
                 "it starts with the host of its registry, as docker.io",
             ));
@@ -103,18 +115,137 @@ impl FromStr for Reference {
         if text.contains(':') {
             return parse_digest(text).map(Self::Digest);
         }
-        let sound = text.len() <= MAX_TAG
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-            && !text.starts_with(['.', '-'])
-            && !text.is_empty();
-        if !sound {
-            let shown: String = text.chars().take(MAX_TAG).collect();
-            return Err(Error::new(Kind::Format, format!("malformed tag {shown:?}")));
-        }
-        Ok(Self::Tag(text.to_owned()))
+        parse_tag(text).map(Self::Tag)
     }
+}
+
+/// What a person calls an image: `alpine`, `quay.io/fedora/fedora:42`,
+/// `localhost:5000/a@sha256:…`.
+///
+/// Docker's grammar: a first part with a dot, a colon, or of the name `localhost` is a registry,
+/// and `docker.io` is where everything else is; there, `library/` stands before a single name. A
+/// digest behind a tag is what counts. `docker://` may stand in front. It prints in full.
+///
+/// ```
+/// use distro_fetch::oci::ImageReference;
+///
+/// let reference: ImageReference = "alpine".parse()?;
+/// assert_eq!(reference.to_string(), "docker.io/library/alpine:latest");
+/// # Ok::<(), distro_fetch::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageReference {
+    /// Which repository of which registry.
+    pub repository: Repository,
+    /// A name that may mean something else tomorrow; `latest`, if nothing else was said.
+    pub tag: Option<String>,
+    /// What the manifest, or the index of several, hashes to.
+    pub digest: Option<Digest>,
+}
+
+impl ImageReference {
+    /// The image of this digest.
+    pub fn pinned(repository: Repository, digest: Digest) -> Self {
+        Self {
+            repository,
+            tag: None,
+            digest: Some(digest),
+        }
+    }
+
+    /// What the repository is asked for: the digest, if there is one.
+    pub fn reference(&self) -> Reference {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => Reference::Digest(*digest),
+            (None, Some(tag)) => Reference::Tag(tag.clone()),
+            (None, None) => Reference::Tag(LATEST.to_owned()),
+        }
+    }
+
+    /// The same without its digest, if it has a tag.
+    pub(super) fn tagged(&self) -> Option<Self> {
+        let tag = self.tag.clone()?;
+        Some(Self {
+            repository: self.repository.clone(),
+            tag: Some(tag),
+            digest: None,
+        })
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{ALGORITHM}{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for ImageReference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bare = text.strip_prefix("docker://").unwrap_or(text);
+        let (name, digest) = match bare.split_once('@') {
+            Some((name, digest)) => (name, Some(parse_digest(digest)?)),
+            None => (bare, None),
+        };
+        let slash = name.rfind('/').map_or(0, |at| at + 1);
+        let (name, tag) = match name[slash..].find(':') {
+            Some(colon) => (&name[..slash + colon], Some(&name[slash + colon + 1..])),
+            None => (name, None),
+        };
+        let tag = match (tag, digest) {
+            (Some(tag), _) => Some(parse_tag(tag)?),
+            (None, None) => Some(LATEST.to_owned()),
+            (None, Some(_)) => None,
+        };
+        let repository = match name.split_once('/') {
+            Some((host, path)) if is_host(host) => (host, path),
+            _ => (DOCKER, name),
+        };
+        let repository = match repository {
+            (DOCKER | "index.docker.io", path) if !path.contains('/') => {
+                // Docker keeps these for the ids of images.
+                if path.parse::<Digest>().is_ok() {
+                    let message = format!("malformed reference {path:?}: a hash is not a name");
+                    return Err(Error::new(Kind::Format, message));
+                }
+                format!("{DOCKER}/library/{path}")
+            }
+            (DOCKER | "index.docker.io", path) => format!("{DOCKER}/{path}"),
+            (host, path) => format!("{host}/{path}"),
+        };
+        Ok(Self {
+            repository: repository.parse()?,
+            tag,
+            digest,
+        })
+    }
+}
+
+/// Whether the first part of a name is a registry.
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
+fn parse_tag(text: &str) -> Result<String, Error> {
+    let sound = text.len() <= MAX_TAG
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        && !text.starts_with(['.', '-'])
+        && !text.is_empty();
+    if !sound {
+        let shown: String = text.chars().take(MAX_TAG).collect();
+        return Err(Error::new(Kind::Format, format!("malformed tag {shown:?}")));
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads `sha256:` and 64 hex digits. Registered algorithms other than this one are not used by
@@ -150,7 +281,12 @@ fn is_component(part: &str) -> bool {
         && !part.contains("..")
 }
 
-const ALGORITHM: &str = "sha256:";
+pub(super) const ALGORITHM: &str = "sha256:";
+
+/// Where images are that no registry is named for.
+pub(super) const DOCKER: &str = "docker.io";
+
+const LATEST: &str = "latest";
 
 /// OCI distribution specification, section "Pulling manifests": a tag is at most 128 characters.
 const MAX_TAG: usize = 128;
@@ -181,7 +317,7 @@ mod tests {
         ] {
             let repository: Repository = text.parse().unwrap();
             assert_eq!(repository.to_string(), text);
-            assert_eq!(repository.api().unwrap().as_str(), api);
+            assert_eq!(repository.api(Line::Safe).unwrap().as_str(), api);
         }
         for bad in [
             "",
@@ -227,6 +363,71 @@ mod tests {
             &"a".repeat(129),
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn references_are_read_as_docker_reads_them() {
+        let hex = "ab".repeat(32);
+        let at = format!("@sha256:{hex}");
+        for (text, expect) in [
+            ("alpine", "docker.io/library/alpine:latest".to_owned()),
+            (
+                "docker://alpine:3.21",
+                "docker.io/library/alpine:3.21".to_owned(),
+            ),
+            (
+                "grafana/grafana",
+                "docker.io/grafana/grafana:latest".to_owned(),
+            ),
+            (
+                "docker.io/alpine",
+                "docker.io/library/alpine:latest".to_owned(),
+            ),
+            ("index.docker.io/a/b", "docker.io/a/b:latest".to_owned()),
+            ("quay.io/fedora", "quay.io/fedora:latest".to_owned()),
+            ("localhost/a", "localhost/a:latest".to_owned()),
+            ("localhost:5000/a:b", "localhost:5000/a:b".to_owned()),
+            (
+                "127.0.0.1:5000/a/b:final",
+                "127.0.0.1:5000/a/b:final".to_owned(),
+            ),
+            ("[::1]:5000/a:x", "[::1]:5000/a:x".to_owned()),
+            (
+                &format!("alpine{at}"),
+                format!("docker.io/library/alpine{at}"),
+            ),
+            (&format!("h:1/a:3.21{at}"), format!("h:1/a:3.21{at}")),
+        ] {
+            let reference: ImageReference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), expect, "{text}");
+            assert_eq!(expect.parse::<ImageReference>().unwrap(), reference);
+            assert_eq!(
+                matches!(reference.reference(), Reference::Digest(_)),
+                text.contains('@')
+            );
+        }
+        for bad in [
+            "",
+            "docker://",
+            "Alpine",
+            "alpine:",
+            "alpine:-x",
+            "alpine@",
+            "alpine@sha256:../../x",
+            "alpine@md5:00",
+            "alpine:a:b",
+            "a//b",
+            "../a",
+            "http://h/a",
+            "me@h.example/a",
+            "h.example/a?b",
+            "h.example:99999/a",
+            &hex,
+            &format!("alpine{at}:tag"),
+            &format!("alpine@sha256:{}", hex.to_uppercase()),
+        ] {
+            assert!(bad.parse::<ImageReference>().is_err(), "{bad}");
         }
     }
 }

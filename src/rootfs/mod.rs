@@ -13,11 +13,13 @@
 //! kept is in a `.json` beside it. They can be made again at any time, and are removed with their
 //! entry.
 
+mod convert;
 #[cfg(feature = "disk")]
 mod disk;
 mod prepare;
 #[cfg(feature = "disk")]
 mod raw;
+mod source;
 mod unpack;
 
 #[cfg(feature = "disk")]
@@ -25,4 +27,5 @@ pub use self::disk::{DiskFile, Growth, LocalDisk};
 pub use self::prepare::{Prepared, Recipe};
 #[cfg(feature = "disk")]
 pub use self::raw::{DiskRecipe, PreparedDisk};
+pub use self::source::{Opening, Shape, Source, Spelled};
 pub use self::unpack::{Unpacker, format_of, unpack};

@@ -13,6 +13,7 @@ mod folder;
 mod lock;
 mod node;
 mod place;
+mod range;
 mod regular;
 mod sparse;
 mod staging;
@@ -30,15 +31,16 @@ pub use self::folder::{
 pub use self::lock::{FileLock, Locked};
 pub use self::node::{
     DeviceKind, FileKind, Node, Seen, link_text, look, make_device, make_fifo, make_file,
-    make_folder, make_link, make_symlink, names_of, unlink,
+    make_folder, make_link, make_symlink, names_of, stored_bytes, unlink,
 };
 pub use self::place::{
     copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
     sync_folder, unique_suffix, write_durably, write_durably_with,
 };
+pub use self::range::{copy_run, data_runs, open_within, unnamed_file};
 pub use self::regular::{
     Stamp, create_exclusive, create_public, has_other_names, is_at, is_damage, open_append,
-    open_regular, seal, start_writeback, unseal,
+    open_regular, open_regular_through_links, seal, start_writeback, unseal,
 };
 pub use self::sparse::{copy_range, next_data, share, shares_blocks};
 pub use self::staging::{Before, Durable, Staging};

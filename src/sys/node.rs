@@ -159,6 +159,14 @@ pub fn look(dir: impl AsFd, name: &[u8]) -> io::Result<Seen> {
     Node::Named(dir.as_fd(), name).seen()
 }
 
+/// Bytes that a file takes on disk: fewer than it has, if it has holes. No part of [`Seen`]: it
+/// changes while a file system thinks about where to put them.
+#[allow(clippy::cast_sign_loss)]
+pub fn stored_bytes(dir: impl AsFd, name: &[u8]) -> io::Result<u64> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((stat.st_blocks as u64).saturating_mul(512))
+}
+
 /// Makes an empty file that did not exist, for writing.
 pub fn make_file(dir: impl AsFd, name: &[u8]) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

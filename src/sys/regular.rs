@@ -42,6 +42,14 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     check(open(OpenOptions::new().read(true), path)?)
 }
 
+/// The same for what a user names: a symbolic link there is followed.
+pub fn open_regular_through_links(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    check(options.open(path)?)
+}
+
 /// Opens or creates a file of ours, mode 0600, for reading and writing where it ends.
 pub fn open_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

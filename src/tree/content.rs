@@ -6,8 +6,10 @@ use std::os::unix::fs::FileExt;
 
 use super::dress::trouble;
 use super::path::shown;
+use super::source::Stored;
 use crate::archive::{Entry, Extent, Kind as What, Limits};
 use crate::error::{Error, Kind, Result};
+use crate::sys;
 
 /// Counts entries and bytes against their limits, and checks maps of holes.
 #[derive(Clone, Debug)]
@@ -117,6 +119,39 @@ impl Content {
         Ok(written)
     }
 
+    /// The same for content that lies in a file: it need not come through us.
+    pub(super) fn copy(
+        &mut self,
+        file: &File,
+        path: &[u8],
+        stored: &Stored<'_>,
+        tell: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<u64> {
+        let (mut total, mut end, mut since) = (0, 0, 0);
+        for mut run in stored.pieces() {
+            end = run.offset + run.length;
+            while let Some(from) = stored.file().filter(|_| run.length > 0) {
+                let length = run.length.min(CHUNK);
+                sys::copy_run(from, run.from, file, run.offset, length, &mut self.buffer)
+                    .map_err(|error| trouble("cannot write", path, error))?;
+                run.from += length;
+                run.offset += length;
+                run.length -= length;
+                total += length;
+                since += length;
+                if since >= CHUNK {
+                    since = 0;
+                    tell()?;
+                }
+            }
+        }
+        if end < stored.size() {
+            file.set_len(stored.size())
+                .map_err(|error| trouble("cannot write", path, error))?;
+        }
+        Ok(total)
+    }
+
     /// Gives the content of a file, piece by piece, in order. Returns the bytes that are data.
     pub(super) fn read(
         &mut self,
@@ -197,3 +232,6 @@ fn unreadable(path: &[u8], error: io::Error) -> Error {
 
 /// Bytes that are read and written at once.
 const BLOCK: usize = 256 << 10;
+
+/// Bytes that are copied between two looks at whether somebody wants us to stop.
+const CHUNK: u64 = 8 << 20;

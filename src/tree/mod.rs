@@ -90,23 +90,42 @@
 //! Only root sees `trusted.*`, and can read everything: a digest that is to be compared with an
 //! archive's is made by root.
 
+mod builder;
 mod content;
 mod digest;
 mod dress;
 mod folders;
 mod ids;
+mod layer;
+mod merge;
+mod node;
 mod path;
 mod policy;
 mod record;
 mod report;
+mod scan;
+mod shares;
+mod source;
+mod spool;
+mod store;
+mod sum;
 mod survey;
 mod target;
+mod walk;
+mod whiteout;
 mod writer;
 
 pub use self::digest::{DigestBuilder, TreeDigest};
 pub use self::ids::{IdMap, IdRange};
+pub use self::layer::{Dialect, Keep, Layer};
+pub use self::merge::{Forced, Merged};
+pub use self::node::{Node, NodeId, Thing, Tree, XattrSet};
 pub use self::path::SafePath;
 pub use self::policy::{Devices, Owners, Policy, Replace, SetIds, Xattrs};
 pub use self::report::{Loss, Report};
+pub use self::scan::Flavor;
+pub use self::source::{Piece, Source, Stored, Window};
+pub use self::spool::Spool;
+pub use self::walk::{Visit, Walk};
 pub use self::writer::Writer;
 pub use crate::sys::Durable;

@@ -34,6 +34,8 @@ pub enum Loss {
     Device,
     /// The file system cannot say this modification time; the detail is the archive's, in seconds.
     Time,
+    /// The socket is not there: whoever listens on one makes it.
+    Socket,
     /// The archive has a later entry with the same name, which is the one that is there.
     Replaced,
 }
@@ -47,6 +49,7 @@ impl Loss {
             Self::Xattr => "xattr",
             Self::Device => "device",
             Self::Time => "time",
+            Self::Socket => "socket",
             Self::Replaced => "replaced",
         }
     }

@@ -11,6 +11,7 @@ use super::folders::{Folders, Refusal};
 use super::path::{SafePath, shown, split};
 use super::policy::{Devices, Policy};
 use super::report::{Loss, Report};
+use super::source::Stored;
 use super::target::Target;
 use crate::archive::{Device, Entry, Kind as What, Limits};
 use crate::error::{Error, Kind, Result};
@@ -78,6 +79,11 @@ impl Writer {
     /// [`Kind::Local`] if the system cannot; the error of `data` if that is one of ours. The
     /// writer is good for nothing then but to be dropped.
     pub fn add(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
+        self.add_from(entry, Data::Stream(data))
+    }
+
+    /// The same for content that may lie in a file.
+    pub(super) fn add_from(&mut self, entry: &Entry, data: Data<'_>) -> Result<()> {
         self.meter.count(entry)?;
         self.report.entries += 1;
         let path = SafePath::parse(&entry.path, &self.limits)?;
@@ -109,6 +115,11 @@ impl Writer {
                 self.dress(place, entry, Wearer::Other)
             }
         }
+    }
+
+    /// Notes that a socket is not there.
+    pub(super) fn leave_out_socket(&mut self, path: &[u8]) {
+        self.report.note(Loss::Socket, path, String::new);
     }
 
     /// Dresses the directories, deepest first, and gives the tree its name.
@@ -151,10 +162,13 @@ impl Writer {
         Ok(())
     }
 
-    fn add_file(&mut self, place: Place<'_>, entry: &Entry, data: &mut dyn Read) -> Result<()> {
+    fn add_file(&mut self, place: Place<'_>, entry: &Entry, data: Data<'_>) -> Result<()> {
         let name = place.name;
         let file = self.exclusively(place, |dir| sys::make_file(dir, name))?;
-        self.report.bytes += self.content.write(&file, place.path, entry, data)?;
+        self.report.bytes += match data {
+            Data::Stream(data) => self.content.write(&file, place.path, entry, data)?,
+            Data::Stored(data, tell) => self.content.copy(&file, place.path, data, tell)?,
+        };
         let mut dresser = Dresser {
             policy: &self.policy,
             report: &mut self.report,
@@ -346,6 +360,14 @@ impl Writer {
         );
         Err(Error::new(Kind::Format, message))
     }
+}
+
+/// The content of an entry.
+pub(super) enum Data<'a> {
+    /// As it comes: the bytes of its extents one after the other.
+    Stream(&'a mut dyn Read),
+    /// In a file; and what is called now and then while it is copied.
+    Stored(&'a Stored<'a>, &'a mut dyn FnMut() -> Result<()>),
 }
 
 /// Where an entry goes.

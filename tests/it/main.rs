@@ -22,6 +22,8 @@ mod tidy;
 mod cache;
 #[cfg(feature = "fetch")]
 mod http;
+#[cfg(feature = "unpack")]
+mod layers;
 #[cfg(feature = "fetch")]
 mod oci;
 #[cfg(feature = "fetch")]
@@ -41,7 +43,11 @@ mod concurrency;
 #[cfg(feature = "cli")]
 mod crash;
 #[cfg(feature = "cli")]
+mod layouts;
+#[cfg(feature = "cli")]
 mod outlook;
+#[cfg(feature = "cli")]
+mod pull;
 #[cfg(feature = "cli")]
 mod real;
 #[cfg(feature = "cli")]

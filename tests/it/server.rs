@@ -35,6 +35,9 @@ pub(crate) struct Seen {
     /// As on the request line: for a proxy, an absolute address.
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// What was sent with it.
+    #[allow(dead_code)] // not every set of tests needs it
+    pub(crate) body: String,
 }
 
 impl Seen {
@@ -243,7 +246,8 @@ fn tunnel(client: &TcpStream, port: u16) {
 }
 
 fn read_request(stream: impl Read) -> Option<Seen> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
@@ -256,11 +260,17 @@ fn read_request(stream: impl Read) -> Option<Seen> {
         let (name, value) = line.split_once(':')?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    Some(Seen {
+    let mut seen = Seen {
         method,
         target,
         headers,
-    })
+        body: String::new(),
+    };
+    let length = seen.header("content-length").and_then(|it| it.parse().ok());
+    if let Some(length) = length {
+        reader.take(length).read_to_string(&mut seen.body).ok()?;
+    }
+    Some(seen)
 }
 
 /// A response head; the caller gives every header.

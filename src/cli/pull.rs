@@ -1,0 +1,124 @@
+//! `pull`: container images into the cache, pins to stdout.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use distro_fetch::cache::Rehash;
+use distro_fetch::fetch::Reach;
+use distro_fetch::oci::{PullPolicy, Pulled, Store};
+use serde_json::{Value, json};
+
+use super::args::Fetch;
+use super::context::Context;
+use super::output;
+use super::progress::Reporter;
+use super::registry::{self, Manner, Registry};
+
+#[derive(Args, Debug)]
+pub(crate) struct Pull {
+    /// What the images are called: [HOST[:PORT]/]NAME[:TAG][@sha256:…]
+    #[arg(required = true, value_name = "REFERENCE")]
+    pub(crate) references: Vec<String>,
+    /// When a registry is asked what a tag means
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PullWhen::Missing)]
+    pub(crate) pull: PullWhen,
+    /// Hash what is cached again
+    #[arg(long)]
+    pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
+}
+
+/// When a registry is asked what a tag means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullWhen {
+    /// Where the cache does not know
+    Missing,
+    /// Each time; what is cached of the image is not fetched again
+    Always,
+    /// Never: only what is cached
+    Never,
+}
+
+impl From<PullWhen> for PullPolicy {
+    fn from(when: PullWhen) -> Self {
+        match when {
+            PullWhen::Missing => Self::Missing,
+            PullWhen::Always => Self::Always,
+            PullWhen::Never => Self::Never,
+        }
+    }
+}
+
+impl From<PullWhen> for Fetch {
+    /// What is pinned means the same each time.
+    fn from(when: PullWhen) -> Self {
+        match when {
+            PullWhen::Missing | PullWhen::Always => Self::Missing,
+            PullWhen::Never => Self::Never,
+        }
+    }
+}
+
+pub(crate) fn run(context: &Context, arguments: &Pull) -> Result<ExitCode> {
+    let references = arguments
+        .references
+        .iter()
+        .map(|text| registry::reference(text))
+        .collect::<Result<Vec<_>>>()?;
+    let manner = Manner {
+        policy: arguments.pull.into(),
+        reach: Reach::Network,
+        rehash: if arguments.verify {
+            Rehash::Always
+        } else {
+            Rehash::IfTouched
+        },
+    };
+    let named: Vec<_> = references.iter().collect();
+    let puller = registry::puller(context, &arguments.registry, &manner, &named)?;
+    let reporter = Reporter::new(context);
+    let mut documents = Vec::new();
+    for (text, reference) in arguments.references.iter().zip(&references) {
+        let pulled = puller.pull(reference, &reporter);
+        reporter.finish();
+        let pulled = pulled?;
+        if context.global.json {
+            documents.push(document(text, &pulled, puller.store()));
+        } else {
+            output::result(&pulled.reference.to_string())?;
+        }
+    }
+    if context.global.json {
+        output::json(&documents.into())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All about an image.
+pub(crate) fn document(asked: &str, pulled: &Pulled, store: &Store) -> Value {
+    let layers = pulled.manifest.layers.iter();
+    let layers: Vec<_> = layers
+        .map(|layer| {
+            json!({
+                "digest": format!("sha256:{}", layer.digest),
+                "size": layer.size,
+                "media_type": layer.media_type,
+            })
+        })
+        .collect();
+    json!({
+        "reference": asked,
+        "pinned": pulled.reference.to_string(),
+        "platform": pulled.platform.to_string(),
+        "digest": format!("sha256:{}", pulled.digest),
+        "size": pulled.manifest.size(),
+        "layers": layers,
+        "annotations": pulled.manifest.annotations,
+        "config": pulled.config.to_json(),
+        "path": store.address(&pulled.name),
+        "cached": pulled.cached,
+        "source": pulled.source,
+    })
+}

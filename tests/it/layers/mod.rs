@@ -1,0 +1,6 @@
+//! Layers become a tree: every rule by layers that are made here, no image and no network.
+
+pub(crate) mod kit;
+mod refusals;
+mod rules;
+mod ways;
