@@ -159,9 +159,9 @@ pub fn look(dir: impl AsFd, name: &[u8]) -> io::Result<Seen> {
     Node::Named(dir.as_fd(), name).seen()
 }
 
-/// Makes an empty file that did not exist, for writing.
+/// Makes an empty file that did not exist, for writing; what was written can be read.
 pub fn make_file(dir: impl AsFd, name: &[u8]) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
     Ok(File::from(fd))
 }
