@@ -36,6 +36,10 @@ mod image;
 mod qcow2;
 mod source;
 mod sparse;
+mod table;
+mod vhd;
+mod vhdx;
+mod vmdk;
 mod worker;
 
 pub use self::convert::{Converter, convert};
