@@ -41,6 +41,8 @@ mod concurrency;
 #[cfg(feature = "cli")]
 mod crash;
 #[cfg(feature = "cli")]
+mod disk_vm;
+#[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
 mod real;
