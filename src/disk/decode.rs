@@ -43,12 +43,12 @@ impl Decoder {
         let is_zlib = matches!(self, Self::Zlib(_));
         let written = match self {
             Self::Deflate(decoder) | Self::Zlib(decoder) => {
-                let decoded = if is_zlib {
+                let done = if is_zlib {
                     decoder.zlib_decompress(input, cluster)
                 } else {
                     decoder.deflate_decompress(input, cluster)
                 };
-                match decoded {
+                match done {
                     Ok(written) => written,
                     Err(libdeflater::DecompressionError::InsufficientSpace) => {
                         return wrong("is larger than a cluster");

@@ -195,7 +195,7 @@ impl Disk {
     pub(super) fn codec(&self) -> Codec {
         match &self.layout {
             Layout::Qcow2(map) => map.codec(),
-            Layout::Vmdk(map) => map.codec(),
+            Layout::Vmdk(_) => Codec::Zlib,
             Layout::Flat(_) | Layout::Vhd(_) | Layout::Vhdx(_) => Codec::Deflate,
         }
     }

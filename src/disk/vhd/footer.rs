@@ -92,7 +92,7 @@ fn size(bytes: &[u8; 512]) -> Result<u64> {
     } else {
         field
     };
-    if field % SECTOR != 0 || size > field || field > MAX_SIZE {
+    if !field.is_multiple_of(SECTOR) || size > field || field > MAX_SIZE {
         return Err(refuse(format!(
             "a disk of {size} bytes by its geometry, and of {field} by its footer"
         )));

@@ -140,9 +140,13 @@ fn check(what: &str, region: Region) -> Result<()> {
 
 /// An identifier as it stands in a file: the first three groups are little-endian numbers.
 pub(super) const fn guid(id: u128) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = id.to_be_bytes();
-    let [i, j, k, l, m, n, o, p] = rest;
-    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+    let mut bytes = id.to_be_bytes();
+    let mut at = 0;
+    while at < 8 {
+        bytes[at] = id.to_be_bytes()[[3, 2, 1, 0, 5, 4, 7, 6][at]];
+        at += 1;
+    }
+    bytes
 }
 
 pub(super) const MEGABYTE: u64 = 1 << 20;

@@ -80,7 +80,7 @@ impl Metadata {
         if !matches!(self.sector, 512 | 4096) {
             return Err(refuse(format!("sectors of {} bytes", self.sector)));
         }
-        if self.size > MAX_SIZE || self.size % self.sector != 0 {
+        if self.size > MAX_SIZE || !self.size.is_multiple_of(self.sector) {
             return Err(refuse(format!("a disk of {} bytes", self.size)));
         }
         Ok(())

@@ -55,13 +55,12 @@ impl Flat {
                     return Err(refuse("sparse extents in several files are not supported"));
                 }
                 Content::Flat { name, sector } => {
-                    let file = match opened.get(&name) {
-                        Some(file) => *file,
-                        None => {
-                            flat.files.push(open(&name, folder, opened.len())?);
-                            opened.insert(name.clone(), flat.files.len() - 1);
-                            flat.files.len() - 1
-                        }
+                    let file = if let Some(file) = opened.get(&name) {
+                        *file
+                    } else {
+                        flat.files.push(open(&name, folder, opened.len())?);
+                        opened.insert(name.clone(), flat.files.len() - 1);
+                        flat.files.len() - 1
                     };
                     let offset = sector
                         .checked_mul(SECTOR)

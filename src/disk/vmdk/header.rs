@@ -34,7 +34,7 @@ impl Header {
         let directory = match fields.directory {
             AT_END if fields.is_compressed => {
                 let (directory, at) = fields.footer(source)?;
-                areas.add(source, at, FOOTER, "the footer")?;
+                areas.add(source, at, FOOTER as u64, "the footer")?;
                 directory
             }
             directory => directory,
@@ -171,8 +171,11 @@ impl Fields {
     /// marker of the end. Where the directory is, and where the three are, in bytes.
     fn footer(&self, source: &Source) -> Result<(u64, u64)> {
         let wrong = || refuse("it does not end with a footer: cut off, or damaged");
-        let at = source.length().checked_sub(FOOTER).ok_or_else(wrong)?;
-        let mut bytes = [0; FOOTER as usize];
+        let at = source
+            .length()
+            .checked_sub(FOOTER as u64)
+            .ok_or_else(wrong)?;
+        let mut bytes = [0; FOOTER];
         source.read(at, &mut bytes)?;
         let (marker, rest) = bytes.split_at(512);
         let (header, end) = rest.split_at(512);
@@ -212,7 +215,7 @@ const MAX_CAPACITY: u64 = 1 << 37;
 const MAX_ENTRIES: u64 = 1 << 20;
 /// The directory is said in the footer.
 const AT_END: u64 = u64::MAX;
-const FOOTER: u64 = 3 * SECTOR;
+const FOOTER: usize = 3 * 512;
 const FOOTER_MARKER: u32 = 3;
 
 const NEWLINES: u32 = 1;

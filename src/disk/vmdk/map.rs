@@ -1,6 +1,5 @@
 //! The map of a sparse file: a directory of tables of grains.
 
-use super::super::decode::Codec;
 use super::super::extent::{Extent, Place};
 use super::super::source::{Source, le32, le64, refuse};
 use super::super::table::{Table, pieces};
@@ -30,14 +29,16 @@ impl Map {
         taken.sort_unstable();
         for sector in &taken {
             let offset = u64::from(*sector) * SECTOR;
-            if !source.holds(offset, TABLE) {
+            if !source.holds(offset, TABLE as u64) {
                 return Err(refuse(format!(
                     "a grain table is outside of the file: at {offset}"
                 )));
             }
-            header.areas.check_clear(offset, TABLE, "a grain table")?;
+            header
+                .areas
+                .check_clear(offset, TABLE as u64, "a grain table")?;
         }
-        let overlap = |pair: &[u32]| u64::from(pair[1] - pair[0]) * SECTOR < TABLE;
+        let overlap = |pair: &[u32]| u64::from(pair[1] - pair[0]) * SECTOR < TABLE as u64;
         if taken.windows(2).any(overlap) {
             return Err(refuse("two grain tables overlap, or are one"));
         }
@@ -55,10 +56,6 @@ impl Map {
     pub(in super::super) fn cluster(&self) -> usize {
         // At most 2 MiB.
         usize::try_from(self.header.grain).unwrap_or(0)
-    }
-
-    pub(in super::super) fn codec(&self) -> Codec {
-        Codec::Zlib
     }
 
     /// Every piece of the disk, in order.
@@ -82,7 +79,7 @@ impl Map {
                 });
                 return Ok(true);
             }
-            let mut table = [0; TABLE as usize];
+            let mut table = [0; TABLE];
             source.read(u64::from(*sector) * SECTOR, &mut table)?;
             // What is beyond the disk is nobody's.
             for at in (0..table.len()).step_by(4) {
@@ -117,8 +114,8 @@ impl Map {
             self.check(source, offset, length)?;
             return Ok(Place::Data { file: 0, offset });
         }
-        self.check(source, offset, MARKER)?;
-        let mut marker = [0; MARKER as usize];
+        self.check(source, offset, MARKER as u64)?;
+        let mut marker = [0; MARKER];
         source.read(offset, &mut marker)?;
         let (sector, length) = (le64(&marker, 0), u64::from(le32(&marker, 8)));
         if sector != start / SECTOR {
@@ -132,9 +129,9 @@ impl Map {
         if length == 0 || length > self.header.grain * 2 {
             return Err(refuse(format!("a compressed grain of {length} bytes")));
         }
-        self.check(source, offset, MARKER + length)?;
+        self.check(source, offset, MARKER as u64 + length)?;
         Ok(Place::Compressed {
-            offset: offset + MARKER,
+            offset: offset + MARKER as u64,
             length,
         })
     }
@@ -151,7 +148,8 @@ impl Map {
         let before = self
             .taken
             .partition_point(|sector| u64::from(*sector) * SECTOR < offset + length);
-        let overlaps = before > 0 && u64::from(self.taken[before - 1]) * SECTOR + TABLE > offset;
+        let overlaps =
+            before > 0 && u64::from(self.taken[before - 1]) * SECTOR + TABLE as u64 > offset;
         if overlaps {
             return Err(refuse(format!(
                 "a grain overlaps a grain table: at {offset}"
@@ -162,6 +160,6 @@ impl Map {
 }
 
 /// Bytes of a grain table.
-const TABLE: u64 = ENTRIES * 4;
+const TABLE: usize = 512 * 4;
 /// Bytes before a compressed grain: its sector of the disk in 64 bits, its length in 32.
-const MARKER: u64 = 12;
+const MARKER: usize = 12;

@@ -199,7 +199,7 @@ fn disks_that_lie() {
         (item + 4, &[4], "flags that are not known"),
         (item + 8, &[1], "a disk of"),
         (item + 14, &[0x41], "a disk of"),
-        (item + 12, &[0x10], "its block table has 1048576 bytes"),
+        (item + 12, &[0x40], "its block table has 1048576 bytes"),
         (item + 16, &[0, 4], "sectors of 1024"),
         (TABLE, &[7], "partly in a parent"),
         (TABLE, &[4], "in state 4"),
