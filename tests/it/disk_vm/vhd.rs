@@ -6,13 +6,13 @@ use super::{assert_refused, decode, put};
 use crate::harness::{Lab, noise};
 
 /// A footer: of a fixed disk, or with the place of a header.
-fn footer(kind: u8, header: u64, size: u64, creator: &[u8; 4], geometry: (u16, u8, u8)) -> Vec<u8> {
+fn footer(kind: u8, header: u64, size: u64, creator: [u8; 4], geometry: (u16, u8, u8)) -> Vec<u8> {
     let mut bytes = vec![0; 512];
     put(&mut bytes, 0, b"conectix");
     bytes[11] = 2;
     bytes[13] = 1;
     put(&mut bytes, 16, &header.to_be_bytes());
-    put(&mut bytes, 28, creator);
+    put(&mut bytes, 28, &creator);
     put(&mut bytes, 40, &size.to_be_bytes());
     put(&mut bytes, 48, &size.to_be_bytes());
     put(&mut bytes, 56, &geometry.0.to_be_bytes());
@@ -30,7 +30,7 @@ pub(super) fn sum(bytes: &mut [u8], at: usize) {
     put(bytes, at, &(!sum).to_be_bytes());
 }
 
-fn fixed(content: &[u8], creator: &[u8; 4], geometry: (u16, u8, u8)) -> Vec<u8> {
+fn fixed(content: &[u8], creator: [u8; 4], geometry: (u16, u8, u8)) -> Vec<u8> {
     let size = content.len() as u64;
     [content, &footer(2, u64::MAX, size, creator, geometry)].concat()
 }
@@ -39,7 +39,7 @@ fn fixed(content: &[u8], creator: &[u8; 4], geometry: (u16, u8, u8)) -> Vec<u8> 
 /// Each block has a byte of bits for its eight sectors.
 fn dynamic(sectors: u64, blocks: &[(usize, u8, &[u8])]) -> Vec<u8> {
     let entries = usize::try_from(sectors).unwrap().div_ceil(8);
-    let footer = footer(3, 512, sectors * 512, b"win ", (0, 0, 0));
+    let footer = footer(3, 512, sectors * 512, *b"win ", (0, 0, 0));
     let mut header = vec![0; 1024];
     put(&mut header, 0, b"cxsparse\xff\xff\xff\xff\xff\xff\xff\xff");
     put(&mut header, 16, &1536_u64.to_be_bytes());
@@ -76,12 +76,12 @@ pub(super) fn sample() -> (Vec<u8>, Vec<u8>) {
 fn fixed_and_dynamic() {
     let lab = Lab::new();
     let content = noise(40 * 512);
-    let image = fixed(&content, b"win ", (1, 1, 1));
+    let image = fixed(&content, *b"win ", (1, 1, 1));
     assert_eq!(decode(&lab, &image, DiskFormat::Vhd).unwrap(), content);
     // What the disk begins with is its own affair.
     let mut like = content.clone();
     put(&mut like, 0, b"QFI\xfb");
-    let image = fixed(&like, b"win ", (1, 1, 1));
+    let image = fixed(&like, *b"win ", (1, 1, 1));
     assert_eq!(decode(&lab, &image, DiskFormat::Vhd).unwrap(), like);
     let (image, disk) = sample();
     assert_eq!(decode(&lab, &image, DiskFormat::Vhd).unwrap(), disk);
@@ -102,13 +102,13 @@ fn the_size_of_old_disks_is_their_geometry() {
         (b"d2v ", 40),
         (b"wa\0\0", 40),
     ] {
-        let image = fixed(&content, creator, (3, 4, 3));
+        let image = fixed(&content, *creator, (3, 4, 3));
         let disk = decode(&lab, &image, DiskFormat::Vhd).unwrap();
         assert_eq!(disk, content[..sectors * 512], "{creator:?}");
     }
-    let image = fixed(&content, b"qemu", (0xffff, 16, 255));
+    let image = fixed(&content, *b"qemu", (0xffff, 16, 255));
     assert_eq!(decode(&lab, &image, DiskFormat::Vhd).unwrap(), content);
-    let image = fixed(&content, b"qemu", (41, 1, 1));
+    let image = fixed(&content, *b"qemu", (41, 1, 1));
     assert_refused(decode(&lab, &image, DiskFormat::Vhd), "by its geometry");
 }
 
@@ -181,7 +181,7 @@ fn disks_that_lie() {
     assert_refused(decode(&lab, cut, DiskFormat::Vhd), "cut off");
     assert_refused(decode(&lab, &noise(900), DiskFormat::Vhd), "declared vhd");
     assert_refused(decode(&lab, b"x", DiskFormat::Vhd), "declared vhd");
-    let mut long = fixed(&noise(512), b"win ", (1, 1, 1));
+    let mut long = fixed(&noise(512), *b"win ", (1, 1, 1));
     long.splice(0..0, [0; 512]);
     assert_refused(decode(&lab, &long, DiskFormat::Vhd), "in a file with 1024");
 }

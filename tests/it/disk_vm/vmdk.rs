@@ -169,23 +169,31 @@ fn a_grain_of_zeros_needs_its_flag() {
     assert_eq!(found, [[5; GRAIN], [0; GRAIN]].concat());
 }
 
+/// Panics unless the sample, changed, is refused.
+fn check(kind: Kind, change: impl FnOnce(&mut Vec<u8>), why: &str) {
+    let (mut image, _) = sample(kind);
+    change(&mut image);
+    let found = decode(&Lab::new(), &image, DiskFormat::Vmdk);
+    assert_refused(found, why);
+}
+
+/// Other bytes at a place.
+fn bytes(at: usize, bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+    move |image| put(image, at, bytes)
+}
+
+/// Another word in the descriptor.
+fn text(from: &str, to: &str) -> impl FnOnce(&mut Vec<u8>) {
+    move |image| {
+        let text = String::from_utf8(image[512..1536].to_vec()).unwrap();
+        let mut text = text.replace(from, to).into_bytes();
+        text.resize(1024, 0);
+        put(image, 512, &text);
+    }
+}
+
 #[test]
-fn sparse_files_that_lie() {
-    let lab = Lab::new();
-    let check = |kind, change: &dyn Fn(&mut Vec<u8>), why: &str| {
-        let (mut image, _) = sample(kind);
-        change(&mut image);
-        assert_refused(decode(&lab, &image, DiskFormat::Vmdk), why);
-    };
-    let bytes = |at: usize, bytes: &'static [u8]| move |image: &mut Vec<u8>| put(image, at, bytes);
-    let text = |from: &'static str, to: &'static str| {
-        move |image: &mut Vec<u8>| {
-            let text = String::from_utf8(image[512..1536].to_vec()).unwrap();
-            let mut text = text.replace(from, to).into_bytes();
-            text.resize(1024, 0);
-            put(image, 512, &text);
-        }
-    };
+fn headers_that_lie() {
     for kind in KINDS {
         for (at, value, why) in [
             (4, &[0][..], "VMDK version 0"),
@@ -207,27 +215,31 @@ fn sparse_files_that_lie() {
             (73, b"\r\n", "line ends"),
             (77, &[2], "compression of type 2"),
         ] {
-            check(kind, &bytes(at, value), why);
+            check(kind, bytes(at, value), why);
         }
-        check(kind, &text("=ffffffff", "=12345678"), "a parent");
+        check(kind, text("=ffffffff", "=12345678"), "a parent");
         check(
             kind,
-            &text("CID=1", "parentFileNameHint=\"/etc/passwd\""),
+            text("CID=1", "parentFileNameHint=\"/etc/passwd\""),
             "a parent",
         );
         check(
             kind,
-            &text("createType=\"", "createType=\"x"),
+            text("createType=\"", "createType=\"x"),
             "with a descriptor of kind",
         );
         check(
             kind,
-            &text("RW 4163", "RW 4164"),
+            text("RW 4163", "RW 4164"),
             "not the disk of its header",
         );
-        check(kind, &text("SPARSE", "FLAT"), "makes no sense");
-        check(kind, &|image| image.truncate(100), "cut off");
+        check(kind, text("SPARSE", "FLAT"), "makes no sense");
+        check(kind, |image| image.truncate(100), "cut off");
     }
+}
+
+#[test]
+fn tables_that_lie() {
     for (at, value, why) in [
         (56, &[0][..], "the grain directory overlaps"),
         (56, &[1], "the grain directory overlaps the descriptor"),
@@ -239,48 +251,48 @@ fn sparse_files_that_lie() {
         (8 * 512, &[9], "overlaps the metadata"),
         (8 * 512, &[0xff, 0xff], "a grain is outside"),
     ] {
-        check(Kind::Sparse, &bytes(at, value), why);
-        check(Kind::Stream, &bytes(at, value), why);
+        check(Kind::Sparse, bytes(at, value), why);
+        check(Kind::Stream, bytes(at, value), why);
     }
     check(
         Kind::Sparse,
-        &|image| image.truncate(image.len() - 4096),
+        |image| image.truncate(image.len() - 4096),
         "a grain is outside",
     );
     check(
         Kind::Stream,
-        &bytes(16 * 512, &[1]),
+        bytes(16 * 512, &[1]),
         "says that it is sector",
     );
     check(
         Kind::Stream,
-        &bytes(16 * 512 + 8, &[0, 0]),
+        bytes(16 * 512 + 8, &[0, 0]),
         "a compressed grain of 0 bytes",
     );
     check(
         Kind::Stream,
-        &bytes(16 * 512 + 10, &[1]),
+        bytes(16 * 512 + 10, &[1]),
         "a compressed grain of",
     );
     check(
         Kind::Stream,
-        &bytes(16 * 512 + 40, b"?"),
+        bytes(16 * 512 + 40, b"?"),
         "a compressed cluster",
     );
     let end = "does not end with a footer";
     check(
         Kind::StreamAtEnd,
-        &|image| image.truncate(image.len() - 512),
+        |image| image.truncate(image.len() - 512),
         end,
     );
     check(
         Kind::StreamAtEnd,
-        &|image| *image.last_mut().unwrap() = 1,
+        |image| *image.last_mut().unwrap() = 1,
         end,
     );
     check(
         Kind::StreamAtEnd,
-        &|image| {
+        |image| {
             let at = image.len() - 1024;
             image[at + 12] ^= 1;
         },
@@ -348,4 +360,28 @@ fn flat_extents_beside_their_descriptor() {
     assert!(error.message().contains("only a descriptor"), "{error}");
     let file = fs::File::open(&path).unwrap();
     Disk::from_file_in(file, DiskFormat::Vmdk, path.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn the_command_looks_beside_the_descriptor_only() {
+    let lab = Lab::new();
+    fs::write(lab.path("a.bin"), noise(1024)).unwrap();
+    let image = lab.path("d.vmdk");
+    let target = lab.path("d.raw");
+    let run = |name: &str| {
+        let extent = format!("RW 2 FLAT \"{name}\" 0\n");
+        fs::write(
+            &image,
+            format!("{KEYS}createType=\"monolithicFlat\"\n{extent}"),
+        )
+        .unwrap();
+        let (image, target) = (image.to_str().unwrap(), target.to_str().unwrap());
+        lab.run(&["convert", image, "-o", target])
+    };
+    let said = run("/etc/passwd");
+    assert_eq!(said.code, Some(9), "{said:?}");
+    assert!(said.stderr.contains("it is not opened"), "{said:?}");
+    assert!(!target.exists());
+    assert_eq!(run("a.bin").code, Some(0));
+    assert_eq!(fs::read(&target).unwrap(), noise(1024));
 }
