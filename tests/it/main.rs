@@ -42,6 +42,7 @@ mod concurrency;
 mod crash;
 #[cfg(feature = "cli")]
 mod disk;
+mod disk_vm;
 #[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
