@@ -288,8 +288,13 @@ fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
     };
     let reporter = Reporter::new(context);
     let growth = disk::growth(&arguments.grow);
-    let made =
-        LocalDisk::new(&name, file, kind, &reporter).to_file(&arguments.output, growth, overwrite);
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let made = LocalDisk::new(&name, file, kind, &reporter)
+        .with_folder(folder)
+        .to_file(&arguments.output, growth, overwrite);
     reporter.finish();
     disk::tell(&name, &made.map_err(disk::shrinking)?);
     let target = std::path::absolute(&arguments.output)?;

@@ -47,7 +47,8 @@ impl std::fmt::Debug for CopyOptions<'_> {
 
 /// Copies the raw disk at `source` to `target`: blocks are shared where the file system can; else
 /// what is not a hole is copied. A copy that is larger ends in a hole, and its partition table is
-/// told so. The name appears when the copy is whole; the original is only read.
+/// told so. The name appears when the copy is whole; the original is only read. That a copy is there
+/// already is success.
 ///
 /// ```
 /// use distro_fetch::disk::{CopyOptions, copy_disk};
@@ -65,7 +66,7 @@ impl std::fmt::Debug for CopyOptions<'_> {
 ///
 /// # Errors
 /// [`Kind::Other`] if it would have to shrink: nothing was created then. [`Kind::Local`] if
-/// something has the name, or as the system says; [`Kind::Cancelled`].
+/// something else has the name, or as the system says; [`Kind::Cancelled`].
 pub fn copy_disk(source: &Path, target: &Path, options: CopyOptions<'_>) -> Result<Gpt> {
     let file =
         sys::open_regular(source).map_err(|error| Error::local("cannot read", source, error))?;
@@ -82,7 +83,8 @@ pub fn copy_disk(source: &Path, target: &Path, options: CopyOptions<'_>) -> Resu
         return Err(Error::new(Kind::Other, message).with_path(source));
     }
     let target = absolute(target)?;
-    if options.overwrite == Overwrite::No && sys::exists(&target) {
+    let is_there = options.overwrite == Overwrite::No && sys::exists(&target);
+    if is_there && !has_length(&target, size) {
         return Err(Draft::in_the_way(&target));
     }
     let name = target.to_string_lossy();
@@ -97,8 +99,20 @@ pub fn copy_disk(source: &Path, target: &Path, options: CopyOptions<'_>) -> Resu
     } else {
         Gpt::Fits
     };
+    if is_there {
+        let made = Disk::from_file(clone(draft.file(), &target)?, DiskFormat::Raw)?;
+        if Converter::new(&name, options.observer).is_in(&made, &target)? {
+            return Ok(gpt);
+        }
+    }
     place(draft, &target, options.overwrite)?;
     Ok(gpt)
+}
+
+/// Whether what is in the way could be the copy: before one is made to compare.
+fn has_length(path: &Path, length: u64) -> bool {
+    let meta = sys::open_regular(path).and_then(|file| file.metadata());
+    meta.is_ok_and(|meta| meta.len() == length)
 }
 
 fn clone(file: &File, path: &Path) -> Result<File> {

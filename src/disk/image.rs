@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::decode::Codec;
 use super::extent::{Extent, Place, Survey};
-use super::qcow2;
 use super::source::{Source, refuse};
+use super::sparse::{Run, data_in};
+use super::{qcow2, vhd, vhdx, vmdk};
 use crate::base::DiskFormat;
 use crate::error::{Error, Result};
 
@@ -22,19 +23,28 @@ pub struct Disk {
 
 #[derive(Debug)]
 enum Layout {
-    Raw,
+    /// Stretches of files as they stand, in order; what lies between them is zeros.
+    Flat(Vec<(usize, Run)>),
     Qcow2(qcow2::Map),
+    Vmdk(vmdk::Map),
+    Vhd(vhd::Map),
+    Vhdx(vhdx::Map),
 }
 
 impl Disk {
-    /// Opens the image at `path`, which is declared to be in `format`.
+    /// Opens the image at `path`, which is declared to be in `format`. If it says that its content
+    /// is in other files, they are looked for in its own folder, and nowhere else.
     ///
     /// # Errors
     /// [`Kind::Format`](crate::error::Kind::Format) if it is not, or is refused;
     /// [`Kind::Local`](crate::error::Kind::Local) if it cannot be read.
     pub fn open(path: &Path, format: DiskFormat) -> Result<Self> {
         let file = File::open(path).map_err(|error| Error::local("cannot read", path, error))?;
-        Self::from_file(file, format)
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        Self::new(file, format, Some(folder))
             .map_err(|error| error.about(&path.to_string_lossy()).with_path(path))
     }
 
@@ -44,22 +54,59 @@ impl Disk {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_file(file: File, format: DiskFormat) -> Result<Self> {
+        Self::new(file, format, None)
+    }
+
+    /// The same for a file that is open; other files that it needs are in `folder`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_file_in(file: File, format: DiskFormat, folder: &Path) -> Result<Self> {
+        Self::new(file, format, Some(folder))
+    }
+
+    fn new(file: File, format: DiskFormat, folder: Option<&Path>) -> Result<Self> {
         let source = Source::new(file)?;
         check_magic(&source, format)?;
+        let mut others = Vec::new();
         let (size, layout) = match format {
-            DiskFormat::Raw => (source.length(), Layout::Raw),
+            DiskFormat::Raw => flat(source.length()),
             DiskFormat::Qcow2 => {
                 let map = qcow2::Map::open(&source)?;
                 (map.size(), Layout::Qcow2(map))
             }
-            DiskFormat::Vmdk | DiskFormat::Vhd | DiskFormat::Vhdx => {
-                return Err(refuse(format!("{format} images are not supported")));
+            DiskFormat::Vmdk if vmdk::is_text(&source)? => {
+                let flat = vmdk::Flat::open(&source, folder)?;
+                others = flat.files;
+                // The descriptor is the first of the files.
+                let runs = flat.runs.into_iter().map(|(file, run)| (file + 1, run));
+                (flat.size, Layout::Flat(runs.collect()))
+            }
+            DiskFormat::Vmdk => {
+                let map = vmdk::Map::open(&source)?;
+                (map.size(), Layout::Vmdk(map))
+            }
+            DiskFormat::Vhd => {
+                let footer = vhd::Footer::read(&source)?;
+                match footer.header {
+                    None => flat(footer.size),
+                    Some(header) => {
+                        let map = vhd::Map::open(&source, footer.size, header)?;
+                        (footer.size, Layout::Vhd(map))
+                    }
+                }
+            }
+            DiskFormat::Vhdx => {
+                let map = vhdx::Map::open(&source)?;
+                (map.size(), Layout::Vhdx(map))
             }
         };
+        let mut files = vec![source];
+        files.append(&mut others);
         Ok(Self {
             format,
             size,
-            files: vec![source],
+            files,
             layout,
         })
     }
@@ -90,9 +137,13 @@ impl Disk {
     /// The whole disk, piece by piece in ascending order, without gaps. Tables are read as they
     /// are needed; neighbours that are one are joined.
     pub fn extents(&self) -> impl Iterator<Item = Result<Extent>> + Send + '_ {
+        let file = &self.files[0];
         let pieces: Box<dyn Iterator<Item = Result<Extent>> + Send> = match &self.layout {
-            Layout::Raw => Box::new(super::sparse::data_of(&self.files[0])),
-            Layout::Qcow2(map) => Box::new(map.extents(&self.files[0])),
+            Layout::Flat(runs) => Box::new(self.flat_extents(runs)),
+            Layout::Qcow2(map) => Box::new(map.extents(file)),
+            Layout::Vmdk(map) => Box::new(map.extents(file)),
+            Layout::Vhd(map) => Box::new(map.extents(file)),
+            Layout::Vhdx(map) => Box::new(map.extents(file)),
         };
         Joined {
             pieces,
@@ -135,17 +186,52 @@ impl Disk {
     /// Bytes of the disk that a compressed piece decodes to.
     pub(super) fn cluster(&self) -> usize {
         match &self.layout {
-            Layout::Raw => 0,
             Layout::Qcow2(map) => map.cluster(),
+            Layout::Vmdk(map) => map.cluster(),
+            Layout::Flat(_) | Layout::Vhd(_) | Layout::Vhdx(_) => 0,
         }
     }
 
     pub(super) fn codec(&self) -> Codec {
         match &self.layout {
-            Layout::Raw => Codec::Deflate,
             Layout::Qcow2(map) => map.codec(),
+            Layout::Vmdk(_) => Codec::Zlib,
+            Layout::Flat(_) | Layout::Vhd(_) | Layout::Vhdx(_) => Codec::Deflate,
         }
     }
+
+    /// Data and holes of stretches of files, and zeros between them.
+    fn flat_extents<'a>(
+        &'a self,
+        runs: &'a [(usize, Run)],
+    ) -> impl Iterator<Item = Result<Extent>> + Send + 'a {
+        let zeros = |start: u64, end: u64| {
+            (start < end).then_some(Ok(Extent {
+                start,
+                length: end.saturating_sub(start),
+                place: Place::Zero,
+            }))
+        };
+        let mut at = 0;
+        let last = runs.last().map_or(0, |(_, run)| run.start + run.length);
+        let pieces = runs.iter().flat_map(move |(file, run)| {
+            let gap = zeros(at, run.start);
+            at = run.start + run.length;
+            gap.into_iter()
+                .chain(data_in(&self.files[*file], *file, *run))
+        });
+        pieces.chain(zeros(last, self.size))
+    }
+}
+
+/// A disk that is the beginning of its file.
+fn flat(size: u64) -> (u64, Layout) {
+    let run = Run {
+        start: 0,
+        offset: 0,
+        length: size,
+    };
+    (size, Layout::Flat(vec![(0, run)]))
 }
 
 /// Neighbours made one.
@@ -180,8 +266,8 @@ fn check_magic(source: &Source, format: DiskFormat) -> Result<()> {
     let start = &start[..there];
     match Disk::looks_like(start) {
         Some(found) if found == format => Ok(()),
-        // A fixed one has its magic in its last sector only.
-        None if format == DiskFormat::Vhd => Ok(()),
+        // A fixed one has its magic in its last sector only, and may begin like anything.
+        _ if format == DiskFormat::Vhd && vhd::has_footer(source)? => Ok(()),
         found => {
             let found = found.map_or("something else", DiskFormat::as_str);
             Err(refuse(format!(

@@ -77,3 +77,21 @@ pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
 pub(super) fn be64(bytes: &[u8], at: usize) -> u64 {
     u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
 }
+
+/// A little-endian number.
+pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// The same with 32 bits.
+pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4]
+        .iter()
+        .rev()
+        .fold(0, |all, byte| all << 8 | u32::from(*byte))
+}
+
+/// The same with 64 bits.
+pub(super) fn le64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(le32(bytes, at + 4)) << 32 | u64::from(le32(bytes, at))
+}

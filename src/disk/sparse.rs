@@ -9,46 +9,59 @@ use super::source::{Source, unreadable};
 use crate::error::Result;
 use crate::sys;
 
-/// What of a raw file is data, and what holes.
-pub(super) fn data_of(source: &Source) -> impl Iterator<Item = Result<Extent>> + Send + '_ {
-    let mut at = 0;
+/// What of a run in a file is data, and what holes.
+pub(super) fn data_in(
+    source: &Source,
+    file: usize,
+    run: Run,
+) -> impl Iterator<Item = Result<Extent>> + Send + '_ {
+    let end = run.offset + run.length;
+    let mut at = run.offset;
     let mut after = None;
+    let piece = move |from, to, is_data| Extent {
+        start: run.start + (from - run.offset),
+        length: to - from,
+        place: if is_data {
+            Place::Data { file, offset: from }
+        } else {
+            Place::Zero
+        },
+    };
     std::iter::from_fn(move || {
         if let Some(data) = after.take() {
             return Some(Ok(data));
         }
-        if at >= source.length() {
+        if at >= end {
             return None;
         }
-        let (start, end) = match sys::next_data(source.file(), at) {
-            Ok(found) => found.unwrap_or((source.length(), source.length())),
+        let (start, stop) = match sys::next_data(source.file(), at) {
+            Ok(found) => found.unwrap_or((end, end)),
             Err(error) => {
-                at = source.length();
+                at = end;
                 return Some(Err(unreadable(error)));
             }
         };
         // A file that grows meanwhile is still as long as it was.
-        let (start, end) = (start.min(source.length()), end.min(source.length()));
-        let hole = Extent {
-            start: at,
-            length: start - at,
-            place: Place::Zero,
-        };
-        let data = Extent {
-            start,
-            length: end - start,
-            place: Place::Data {
-                file: 0,
-                offset: start,
-            },
-        };
-        at = end;
+        let (start, stop) = (start.min(end), stop.min(end));
+        let hole = piece(at, start, false);
+        let data = piece(start, stop, true);
+        at = stop;
         if hole.length == 0 {
             return Some(Ok(data));
         }
         after = (data.length > 0).then_some(data);
         Some(Ok(hole))
     })
+}
+
+/// A stretch of a file that is a stretch of a disk as it stands, all in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Where on the disk.
+    pub(super) start: u64,
+    /// Where in the file.
+    pub(super) offset: u64,
+    pub(super) length: u64,
 }
 
 /// Writes what is not zero. Blocks that are zero stay holes: `file` has none there.
@@ -153,7 +166,12 @@ mod tests {
         assert_eq!(found, content);
         assert!(file.metadata().unwrap().blocks() <= 2 * 8);
         let source = Source::new(file).unwrap();
-        let extents: Vec<_> = data_of(&source).map(|it| it.unwrap()).collect();
+        let run = Run {
+            start: 0,
+            offset: 0,
+            length: 5 << 20,
+        };
+        let extents: Vec<_> = data_in(&source, 0, run).map(|it| it.unwrap()).collect();
         assert_eq!(extents.iter().map(|it| it.length).sum::<u64>(), 5 << 20);
         assert!(
             extents

@@ -244,13 +244,14 @@ impl<'a> Worker<'a> {
                         let input = &self.input[from..];
                         let length =
                             usize::try_from(length).map_or(input.len(), |it| it.min(input.len()));
+                        let used = usize::try_from(piece.length).unwrap_or(cluster);
                         let out = &mut self.output[at..at + cluster];
-                        let decoded = self.decoder.decode(&input[..length], out);
+                        let decoded = self.decoder.decode(&input[..length], out, used);
                         decoded.map_err(|error| {
                             let place = format!("at {} of the disk", piece.start);
                             error.about(&place)
                         })?;
-                        at += usize::try_from(piece.length).unwrap_or(cluster);
+                        at += used;
                     }
                     next += run.pieces;
                     continue;

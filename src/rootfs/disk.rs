@@ -92,6 +92,8 @@ pub struct LocalDisk<'a> {
     file: File,
     kind: DiskFile,
     checks: Checks,
+    /// Where other files are that it needs.
+    folder: Option<&'a Path>,
     observer: &'a dyn Observer,
 }
 
@@ -103,6 +105,7 @@ impl<'a> LocalDisk<'a> {
             file,
             kind,
             checks: Checks::Verify,
+            folder: None,
             observer,
         }
     }
@@ -111,6 +114,14 @@ impl<'a> LocalDisk<'a> {
     #[must_use]
     pub fn with_checks(self, checks: Checks) -> Self {
         Self { checks, ..self }
+    }
+
+    /// With the folder of the image, if what the image says of other files may be followed there:
+    /// see [`Disk::open`].
+    #[must_use]
+    pub fn with_folder(self, folder: &'a Path) -> Self {
+        let folder = Some(folder);
+        Self { folder, ..self }
     }
 
     /// The size of the disk in bytes, if it can be told without decoding all of it.
@@ -219,7 +230,11 @@ impl<'a> LocalDisk<'a> {
         let file = file
             .try_clone()
             .map_err(|error| Error::local("cannot read", self.subject, error))?;
-        Disk::from_file(file, self.kind.format).map_err(|error| error.about(self.subject))
+        let disk = match self.folder {
+            Some(folder) => Disk::from_file_in(file, self.kind.format, folder),
+            None => Disk::from_file(file, self.kind.format),
+        };
+        disk.map_err(|error| error.about(self.subject))
     }
 
     /// From a file that is not compressed as a whole.

@@ -167,9 +167,9 @@ pub fn stored_bytes(dir: impl AsFd, name: &[u8]) -> io::Result<u64> {
     Ok((stat.st_blocks as u64).saturating_mul(512))
 }
 
-/// Makes an empty file that did not exist, for writing.
+/// Makes an empty file that did not exist, for writing; what was written can be read.
 pub fn make_file(dir: impl AsFd, name: &[u8]) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
     Ok(File::from(fd))
 }

@@ -43,6 +43,10 @@ mod concurrency;
 #[cfg(feature = "cli")]
 mod crash;
 #[cfg(feature = "cli")]
+mod disk;
+#[cfg(feature = "cli")]
+mod disk_vm;
+#[cfg(feature = "cli")]
 mod layouts;
 #[cfg(feature = "cli")]
 mod outlook;
