@@ -50,8 +50,10 @@ impl Decoder {
                 };
                 match done {
                     Ok(written) => written,
+                    // It reads zeros behind the end of its input for a while, and these may be
+                    // content.
                     Err(libdeflater::DecompressionError::InsufficientSpace) => {
-                        return wrong("is larger than a cluster");
+                        return wrong("is larger than a cluster, or cut off");
                     }
                     Err(_) => return wrong("is damaged or cut off"),
                 }

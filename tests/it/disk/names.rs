@@ -219,7 +219,7 @@ const VERDICTS: &[(&str, Result<(), &str>)] = &[
     ("truncated-header.qcow2", Err("cut off")),
     ("magic-only.qcow2", Err("cut off")),
     ("raw-that-looks-like-qcow2.raw", Ok(())),
-    ("vmdk-descriptor-flat.vmdk", Err("not supported")),
+    ("vmdk-descriptor-flat.vmdk", Err("its extent")),
     ("gzip-named-qcow2.qcow2", Err("something else")),
     ("pat.raw", Ok(())),
 ];
