@@ -22,6 +22,7 @@ mod registry;
 mod resolve;
 mod store;
 mod sweep;
+mod task;
 mod token;
 
 pub use self::config::ImageConfig;
