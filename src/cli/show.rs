@@ -70,7 +70,11 @@ fn container(context: &Context, arguments: &Show) -> Result<ExitCode> {
     let reporter = Reporter::new(context);
     let brought = puller.inspect(&reference, &reporter);
     reporter.finish();
-    let document = pull::document(&arguments.image, &brought?, puller.store());
+    let (image, store) = (brought?, puller.store());
+    let mut document = pull::document(&arguments.image, &image, store);
+    if !store.images()?.iter().any(|it| it.name == image.name) {
+        document["path"] = Value::Null;
+    }
     if context.global.json {
         output::json(&document)?;
         return Ok(ExitCode::SUCCESS);

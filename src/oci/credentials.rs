@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::helper::Helpers;
 use super::name::DOCKER;
+use super::program::Helpers;
 use crate::error::{Error, Kind, Result};
 use crate::net::decode_base64;
 

@@ -226,7 +226,10 @@ impl Work<'_> {
             return Ok(());
         };
         let mut names = vec![pulled.name.clone(), pulled.reference.to_string()];
-        names.extend(self.reference.tagged().map(|it| it.to_string()));
+        if self.reference.digest.is_none() {
+            // A tag beside a digest is a word: nobody has said that it means this.
+            names.push(self.subject.clone());
+        }
         names.sort();
         names.dedup();
         let there = store.images()?;
