@@ -155,7 +155,7 @@ impl Range {
     /// What everything but root's directories looks like now.
     fn check(&self, target: &Path, said: &Said, took: Duration, when: &str) {
         let Said { code, stderr, .. } = said;
-        assert!(took < Duration::from_secs(10), "{when}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{when}: {took:?}");
         assert!(matches!(code, Some(0 | 9)), "{when}: {code:?} {stderr}");
         assert!(!stderr.contains("panicked"), "{when}: {stderr}");
         let strange = |c: char| c.is_control() && c != '\n';
