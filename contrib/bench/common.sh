@@ -1,4 +1,4 @@
-# What fetch.sh, refresh.sh and unpack.sh share: sourced by them, and leads to the root of the project.
+# What the scripts beside it share: sourced by them, and leads to the root of the project.
 # shellcheck shell=bash
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -37,4 +37,21 @@ EOF
 # stop DIR: ends the nginx of `serve`, if there is one.
 stop() {
     [ -s "$1/nginx.pid" ] && kill "$(cat "$1/nginx.pid")" 2>/dev/null || true
+}
+
+# once NAME COMMAND …: a file or directory in $work, made by COMMAND with its path as last argument, beside its name:
+# an interrupted run leaves none that is short.
+once() {
+    local file=$work/$1
+    shift
+    [ -e "$file" ] && return
+    echo "making ${file##*/}" >&2
+    "$@" "$file.part"
+    mv "$file.part" "$file"
+}
+
+# debian FILE: a tar of about 600 MB, a machine's root file system and not a container's.
+debian() {
+    mmdebstrap --quiet --variant=important \
+        --include=linux-image-cloud-amd64,vim,git,python3,locales,openssh-server,cloud-init,tcpdump,perl bookworm "$1"
 }

@@ -26,19 +26,6 @@ cargo build --release --quiet --locked
 bin=$PWD/target/release/distro-fetch
 
 wants() { [[ $only == *" $1 "* ]]; }
-# Made beside their names, so that an interrupted run leaves none that is short.
-once() {
-    local file=$work/$1
-    shift
-    [ -s "$file" ] && return
-    echo "making ${file##*/}" >&2
-    "$@" "$file.part"
-    mv "$file.part" "$file"
-}
-debian() {
-    mmdebstrap --quiet --variant=important \
-        --include=linux-image-cloud-amd64,vim,git,python3,locales,openssh-server,cloud-init,tcpdump,perl bookworm "$1"
-}
 # A GUID partition table, and one partition with the tree in an ext4 file system.
 disk() {
     local tree=$work/tree.part

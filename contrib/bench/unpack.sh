@@ -30,20 +30,8 @@ trap cleanup EXIT
 cargo build --release --quiet --locked
 bin=$PWD/target/release/distro-fetch
 
-# The archives, once. Made beside their names, so that an interrupted run leaves none that is short.
-once() {
-    local file=$work/$1
-    shift
-    [ -s "$file" ] && return
-    echo "making ${file##*/}" >&2
-    "$@" >"$file.part"
-    mv "$file.part" "$file"
-}
-debian() {
-    # About 600 MB: a machine's root file system, not a container's.
-    mmdebstrap --quiet --variant=important --include=linux-image-cloud-amd64,vim,git,python3,gcc,locales \
-        bookworm -
-}
+# The archives are made once. pack COMMAND … FILE: what it says goes to FILE.
+pack() { "${@:1:$#-1}" >"${!#}"; }
 if [ -n "${TAR:-}" ]; then
     tar=$(realpath "$TAR")
 else
@@ -60,10 +48,10 @@ wants() {
     return 1
 }
 name=$(stat -c '%s-%Y' "$tar")
-! wants xz memory ensure || once "$name.xz" xz -T1 -6 -c "$tar"
-! wants multi memory || once "$name.multi.xz" xz -T0 -6 --block-size=24MiB -c "$tar"
-! wants gzip memory || once "$name.gz" gzip -6 -n -c "$tar"
-! wants zstd memory || once "$name.zst" zstd -q -T0 -9 -c "$tar"
+! wants xz memory ensure || once "$name.xz" pack xz -T1 -6 -c "$tar"
+! wants multi memory || once "$name.multi.xz" pack xz -T0 -6 --block-size=24MiB -c "$tar"
+! wants gzip memory || once "$name.gz" pack gzip -6 -n -c "$tar"
+! wants zstd memory || once "$name.zst" pack zstd -q -T0 -9 -c "$tar"
 
 load() { cut -d' ' -f1 /proc/loadavg; }
 version=$(tar --version | head -n 1)
