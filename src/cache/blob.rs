@@ -2,9 +2,9 @@
 //!
 //! They lie where an OCI image layout has them (`oci/blobs/sha256/<hex>`), so that any tool can
 //! read them; what refers to them is the business of whoever knows images. There is no record
-//! beside a blob: trust is in its modification time, which is made from its hash when the hash is
-//! found right. Whoever writes to a blob changes the time, and it is read again before it is
-//! believed again.
+//! beside a blob: trust is in its modification time, which is made from its hash and its inode when
+//! the hash is found right. Whoever writes to a blob changes the time, whoever copies one the inode,
+//! and it is read again before it is believed again.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -69,7 +69,7 @@ impl Cache {
             let why = format!("{} bytes where {size} were verified", stamp.size);
             return Ok(Blob::Damaged(why));
         }
-        let trusted = (stamp.mtime, stamp.mtime_nanos) == (mark(digest), 0);
+        let trusted = (stamp.mtime, stamp.mtime_nanos) == (mark(digest, stamp.inode), 0);
         if trusted && rehash == Rehash::IfTouched {
             return Ok(Blob::Sound { size: stamp.size });
         }
@@ -85,7 +85,7 @@ impl Cache {
             Ok(_) => {
                 if !trusted {
                     // A read-only cache hashes it again next time.
-                    let _ = again.set_modified(time(digest));
+                    let _ = again.set_modified(time(digest, stamp.inode));
                 }
                 Ok(Blob::Sound { size: stamp.size })
             }
@@ -236,21 +236,76 @@ fn hash(bytes: &[u8]) -> Digest {
 
 /// Read-only, marked as verified, and durable.
 fn seal(file: &File, digest: &Digest) -> io::Result<()> {
-    file.set_modified(time(digest))?;
+    file.set_modified(time(digest, Stamp::of(file)?.inode))?;
     sys::seal(file)
 }
 
-/// A time of day in whole seconds, which every file system keeps, between 2004 and 2021. FAT keeps
-/// the even ones.
-fn mark(digest: &Digest) -> i64 {
-    let [a, b, c, d, ..] = *digest.as_bytes();
-    let spread = u32::from_be_bytes([a, b, c, d]) & 0x1fff_fffe;
+/// A time in whole seconds, which every file system keeps, between 2004 and 2021: nobody who writes
+/// today makes one. FAT keeps the even ones.
+fn mark(digest: &Digest, inode: u64) -> i64 {
+    let word = |bytes: &[u8]| {
+        let bytes = bytes.iter().take(4);
+        bytes.fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+    };
+    // An inode that is near another one gives a time that is far from the other's.
+    let place = word(&(inode << 32 ^ inode).to_be_bytes()).wrapping_mul(0x9e37_79b1);
+    let spread = (word(digest.as_bytes()) ^ place) & 0x1fff_fffe;
     (1 << 30) + i64::from(spread)
 }
 
-fn time(digest: &Digest) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(mark(digest).unsigned_abs())
+fn time(digest: &Digest, inode: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(mark(digest, inode).unsigned_abs())
 }
 
 /// `sha256`, `blobs`, `oci`, and what they are in: each may be new.
 const BLOB_DEPTH: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_that_was_touched_is_read_again() {
+        let folder = std::env::temp_dir().join(format!("df-blob-{}", sys::unique_suffix()));
+        let cache = Cache::at(&folder).unwrap();
+        let digest = cache.write_blob(b"some bytes").unwrap();
+        let path = cache.blob_path(&digest);
+        let look = |size, rehash| cache.blob(&digest, size, rehash).unwrap();
+        let sound = Blob::Sound { size: 10 };
+        let stamp = |path: &Path| Stamp::of(&sys::open_regular(path).unwrap()).unwrap();
+        let mtime = stamp(&path).mtime;
+        assert_eq!(look(Some(10), Rehash::IfTouched), sound);
+        assert!(matches!(
+            look(Some(11), Rehash::IfTouched),
+            Blob::Damaged(_)
+        ));
+        // A copy is another file: it is read once, and then it is known.
+        let copy = folder.join("copy");
+        fs::copy(&path, &copy).unwrap();
+        let file = File::open(&copy).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(mtime.unsigned_abs()))
+            .unwrap();
+        sys::rename_over(&copy, &path).unwrap();
+        assert_eq!(look(None, Rehash::IfTouched), sound);
+        assert_ne!(stamp(&path).mtime, mtime);
+        // Other bytes of the same length.
+        fs::remove_file(&path).unwrap();
+        assert_eq!(look(None, Rehash::IfTouched), Blob::Missing);
+        fs::write(&path, b"some bites").unwrap();
+        assert!(matches!(
+            look(Some(10), Rehash::IfTouched),
+            Blob::Damaged(_)
+        ));
+        assert_eq!(cache.read_blob(&digest, 100).unwrap(), None);
+        let aside = cache.set_blob_aside(&digest, None).unwrap().unwrap();
+        assert_eq!(fs::read(aside).unwrap(), b"some bites");
+        assert_eq!(cache.set_blob_aside(&digest, None).unwrap(), None);
+        // A link to the right bytes is not ours.
+        fs::write(folder.join("elsewhere"), b"some bytes").unwrap();
+        std::os::unix::fs::symlink(folder.join("elsewhere"), &path).unwrap();
+        assert!(matches!(look(None, Rehash::IfTouched), Blob::Damaged(_)));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

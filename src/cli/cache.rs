@@ -87,9 +87,9 @@ fn list(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn remove(context: &Context, named: &[String]) -> Result<()> {
+fn remove(context: &Context, what: &[String]) -> Result<()> {
     let cache = context.cache()?;
-    let (references, names) = images::split(named);
+    let (references, names) = images::split(what);
     let selectors = select::entries(context, &names, Missing::Tell)?;
     let wanted = images::Wanted::new(&references, &selectors)?;
     let mut removed = images::remove(&Store::of(&cache), &wanted)?;

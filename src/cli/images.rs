@@ -199,9 +199,9 @@ fn mend(
     };
     let puller = registry::pinned_puller(context, &arguments.registry, &manner, &[&reference])?;
     let reporter = Reporter::new(context);
-    let pulled = puller.pull(&reference, &reporter);
+    let brought = puller.pull(&reference, &reporter);
     reporter.finish();
-    pulled?;
+    brought?;
     Ok(Mended::Repaired(why))
 }
 

@@ -120,36 +120,35 @@ pub(crate) fn ensure(
         let platform = image.pin.as_ref().map(|(_, _, arch)| Platform::of(*arch));
         let pin = image.pin.as_ref().zip(platform.as_ref());
         let pin = pin.map(|((name, ..), platform)| (name.as_str(), platform));
-        let pulled = puller.pull_for(&image.reference, pin, &reporter);
+        let brought = puller.pull_for(&image.reference, pin, &reporter);
         reporter.finish();
-        let pulled = pulled.map_err(|error: Error| match &image.pin {
+        let brought = brought.map_err(|error: Error| match &image.pin {
             Some((name, ..)) => error.about(name),
             None => error,
         })?;
-        let path = puller.store().address(&pulled.name);
-        made.push((path.clone(), document(image, &pulled, &path)));
+        let path = puller.store().address(&brought.name);
+        made.push((path.clone(), document(image, &brought, &path)));
     }
     Ok(made)
 }
 
-fn document(image: &Image, pulled: &Pulled, path: &str) -> Value {
-    let arch = pulled.platform.arch().map(|arch| arch.to_string());
-    let (name, snapshot) = match &image.pin {
-        Some((name, snapshot, _)) => (name.clone(), snapshot.clone()),
-        None => {
-            let digest = image.reference.reference().to_string();
-            (image.reference.repository.to_string(), digest)
-        }
+fn document(image: &Image, brought: &Pulled, path: &str) -> Value {
+    let arch = brought.platform.arch().map(|arch| arch.to_string());
+    let (name, snapshot) = if let Some((name, snapshot, _)) = &image.pin {
+        (name.clone(), snapshot.clone())
+    } else {
+        let digest = image.reference.reference().to_string();
+        (image.reference.repository.to_string(), digest)
     };
     json!({
         "image": name,
-        "arch": arch.unwrap_or_else(|| pulled.platform.to_string()),
+        "arch": arch.unwrap_or_else(|| brought.platform.to_string()),
         "snapshot": snapshot,
-        "sha256": pulled.digest.to_string(),
-        "size": pulled.manifest.size(),
+        "sha256": brought.digest.to_string(),
+        "size": brought.manifest.size(),
         "form": "source",
         "path": path,
-        "cached": pulled.cached,
-        "source": pulled.source,
+        "cached": brought.cached,
+        "source": brought.source,
     })
 }

@@ -20,8 +20,8 @@ pub(crate) struct Pull {
     #[arg(required = true, value_name = "REFERENCE")]
     pub(crate) references: Vec<String>,
     /// When a registry is asked what a tag means
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PullWhen::Missing)]
-    pub(crate) pull: PullWhen,
+    #[arg(long = "pull", value_name = "WHEN", value_enum, default_value_t = PullWhen::Missing)]
+    pub(crate) when: PullWhen,
     /// Hash what is cached again
     #[arg(long)]
     pub(crate) verify: bool,
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &Pull) -> Result<ExitCode> {
         .map(|text| registry::reference(text))
         .collect::<Result<Vec<_>>>()?;
     let manner = Manner {
-        policy: match arguments.pull {
+        policy: match arguments.when {
             PullWhen::Missing => PullPolicy::Missing,
             PullWhen::Always => PullPolicy::Always,
             PullWhen::Never => PullPolicy::Never,
@@ -64,13 +64,13 @@ pub(crate) fn run(context: &Context, arguments: &Pull) -> Result<ExitCode> {
     let reporter = Reporter::new(context);
     let mut documents = Vec::new();
     for (text, reference) in arguments.references.iter().zip(&references) {
-        let pulled = puller.pull(reference, &reporter);
+        let brought = puller.pull(reference, &reporter);
         reporter.finish();
-        let pulled = pulled?;
+        let brought = brought?;
         if context.global.json {
-            documents.push(document(text, &pulled, puller.store()));
+            documents.push(document(text, &brought, puller.store()));
         } else {
-            output::result(&pulled.reference.to_string())?;
+            output::result(&brought.reference.to_string())?;
         }
     }
     if context.global.json {
@@ -80,8 +80,8 @@ pub(crate) fn run(context: &Context, arguments: &Pull) -> Result<ExitCode> {
 }
 
 /// All about an image.
-pub(crate) fn document(asked: &str, pulled: &Pulled, store: &Store) -> Value {
-    let layers = pulled.manifest.layers.iter();
+pub(crate) fn document(asked: &str, brought: &Pulled, store: &Store) -> Value {
+    let layers = brought.manifest.layers.iter();
     let layers: Vec<_> = layers
         .map(|layer| {
             json!({
@@ -93,15 +93,15 @@ pub(crate) fn document(asked: &str, pulled: &Pulled, store: &Store) -> Value {
         .collect();
     json!({
         "reference": asked,
-        "pinned": pulled.reference.to_string(),
-        "platform": pulled.platform.to_string(),
-        "digest": format!("sha256:{}", pulled.digest),
-        "size": pulled.manifest.size(),
+        "pinned": brought.reference.to_string(),
+        "platform": brought.platform.to_string(),
+        "digest": format!("sha256:{}", brought.digest),
+        "size": brought.manifest.size(),
         "layers": layers,
-        "annotations": pulled.manifest.annotations,
-        "config": pulled.config.to_json(),
-        "path": store.address(&pulled.name),
-        "cached": pulled.cached,
-        "source": pulled.source,
+        "annotations": brought.manifest.annotations,
+        "config": brought.config.to_json(),
+        "path": store.address(&brought.name),
+        "cached": brought.cached,
+        "source": brought.source,
     })
 }

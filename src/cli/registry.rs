@@ -92,7 +92,7 @@ fn new(
         plain: arguments.insecure,
         credentials: credentials(arguments, references)?,
     };
-    Ok(Puller::new(context.cache()?, options))
+    Ok(Puller::new(&context.cache()?, options))
 }
 
 /// `--arch` of one architecture means its platform.

@@ -68,9 +68,13 @@ fn container(context: &Context, arguments: &Show) -> Result<ExitCode> {
     };
     let puller = registry::puller(context, &arguments.registry, &manner, &[&reference])?;
     let reporter = Reporter::new(context);
-    let pulled = puller.inspect(&reference, &reporter);
+    let brought = puller.inspect(&reference, &reporter);
     reporter.finish();
-    let document = pull::document(&arguments.image, &pulled?, puller.store());
+    let (image, store) = (brought?, puller.store());
+    let mut document = pull::document(&arguments.image, &image, store);
+    if !store.images()?.iter().any(|it| it.name == image.name) {
+        document["path"] = Value::Null;
+    }
     if context.global.json {
         output::json(&document)?;
         return Ok(ExitCode::SUCCESS);
@@ -137,21 +141,21 @@ impl<'a> Shown<'a> {
             Ok(request) => request.sources(&context.mirrors()?, context.global.mirror_only)?,
             Err(_) => Vec::new(),
         };
-        let pulled = cached_image(context, image, pin)?;
+        let brought = cached_image(context, image, pin)?;
         let path = match Key::pinned(&image.name, pin)
             .map(|key| cache.lookup(&key, Rehash::IfTouched))
             .transpose()?
         {
             Some(Lookup::Hit(entry)) => Some(entry.path().to_string_lossy().into_owned()),
-            _ => pulled
+            _ => brought
                 .as_ref()
-                .map(|pulled| Store::of(cache).address(&pulled.name)),
+                .map(|brought| Store::of(cache).address(&brought.name)),
         };
         Ok(Self {
             pin,
             sources,
             path,
-            config: pulled.map(|pulled| pulled.config.to_json()),
+            config: brought.map(|brought| brought.config.to_json()),
             outlook: context.catalog.outlook(image, pin, today),
             elsewhere: context.catalog.alternates_that_keep(pin, today).collect(),
         })

@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::helper::Helpers;
 use super::name::DOCKER;
+use super::program::Helpers;
 use crate::error::{Error, Kind, Result};
 use crate::net::decode_base64;
 
@@ -285,9 +285,9 @@ mod tests {
         found
     }
 
-    fn password(user: &str, password: &str) -> Option<Login> {
+    fn password(user: &str, password: &str) -> Login {
         let (user, password) = (user.to_owned(), password.to_owned());
-        Some(Login::Password { user, password })
+        Login::Password { user, password }
     }
 
     #[test]
@@ -302,14 +302,18 @@ mod tests {
             "https://store.example": {},
         } });
         for (host, path, expect) in [
-            ("docker.io", "library/alpine", password("me", "secret")),
-            ("index.docker.io", "a/b", password("me", "secret")),
-            ("quay.io", "other/a", password("you", "p")),
-            ("quay.io", "team/a", password("team", "p")),
-            ("quay.io", "teams/a", password("you", "p")),
+            (
+                "docker.io",
+                "library/alpine",
+                Some(password("me", "secret")),
+            ),
+            ("index.docker.io", "a/b", Some(password("me", "secret"))),
+            ("quay.io", "other/a", Some(password("you", "p"))),
+            ("quay.io", "team/a", Some(password("team", "p"))),
+            ("quay.io", "teams/a", Some(password("you", "p"))),
             ("h:5000", "a", Some(Login::Identity("refresh".into()))),
             ("t.example", "a", Some(Login::Token("bearer".into()))),
-            ("zeros.example", "a", password("me", "secret")),
+            ("zeros.example", "a", Some(password("me", "secret"))),
             ("store.example", "a", None),
             ("h", "a", None),
             ("evil-quay.io", "a", None),

@@ -1,9 +1,15 @@
-//! What a registry says about a container image: manifests, and lists of them by platform.
+//! Container images: what a registry says about them, and how they come into the cache.
 //!
-//! A [`Registry`] speaks the read side of the OCI distribution specification, as anybody may: it
-//! fetches a manifest by tag or digest, and asks for an anonymous token where it is told to. What
-//! comes is judged before it is believed: its size has a limit, and its digest is always made anew
-//! from the bytes. An [`Index`] is what a list of platforms says, with every value a type.
+//! A [`Puller`] makes of an [`ImageReference`] an image in the cache: it asks the registry what the
+//! reference means, chooses by [`Platform`] where there are several, fetches what is missing,
+//! several layers at once, and writes down what everything is called. The cache's [`Store`] is an
+//! OCI image layout that any tool can read.
+//!
+//! A [`Registry`] speaks the read side of the OCI distribution specification: manifests by tag or
+//! digest, blobs, and the token that it wants to see. It asks as anybody may, or with
+//! [`Credentials`] where a registry asks who we are. What comes is judged before it is believed:
+//! its size has a limit, and its digest is always made anew from the bytes. An [`Index`], an
+//! [`ImageManifest`] and an [`ImageConfig`] are what the documents say, with every value a type.
 //!
 //! A tag says what is there today; only a digest is a pin.
 //!
@@ -23,7 +29,6 @@ mod credentials;
 #[cfg(feature = "unpack")]
 mod dockerarchive;
 mod fields;
-mod helper;
 #[cfg(feature = "unpack")]
 mod image;
 mod index;
@@ -39,6 +44,7 @@ mod name;
 mod overlay;
 mod parts;
 mod platform;
+mod program;
 mod pull;
 mod registry;
 mod resolve;
@@ -46,6 +52,7 @@ mod resolve;
 mod save;
 mod store;
 mod sweep;
+mod task;
 mod token;
 
 #[cfg(feature = "unpack")]

@@ -161,16 +161,6 @@ impl ImageReference {
             (None, None) => Reference::Tag(LATEST.to_owned()),
         }
     }
-
-    /// The same without its digest, if it has a tag.
-    pub(super) fn tagged(&self) -> Option<Self> {
-        let tag = self.tag.clone()?;
-        Some(Self {
-            repository: self.repository.clone(),
-            tag: Some(tag),
-            digest: None,
-        })
-    }
 }
 
 impl fmt::Display for ImageReference {

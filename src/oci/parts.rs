@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use super::config::MAX_CONFIG;
 use super::name::ALGORITHM;
-use super::pull::tell;
 use super::registry::Endpoint;
 use super::store::Store;
+use super::task::tell;
 use super::{Descriptor, ImageConfig, ImageManifest, Registry};
 use crate::base::{Digest, HumanBytes};
 use crate::cache::{Blob, WriteLock};

@@ -4,9 +4,9 @@
 use super::config::MAX_CONFIG;
 use super::manifest::MAX_MANIFEST;
 use super::name::ALGORITHM;
-use super::pull::tell;
 use super::registry::{Endpoint, media_type, own_type, read};
 use super::store::Store;
+use super::task::tell;
 use super::{
     Descriptor, ImageConfig, ImageManifest, ImageReference, Index, Platform, Reference, Registry,
     is_index, is_manifest,

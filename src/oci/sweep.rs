@@ -207,7 +207,33 @@ impl Store {
         };
         // Only now: whoever brought blobs has said what they are for.
         let kept = self.reachable(|_| true)?;
-        self.sweep_but(&kept, dry_run, pruned)
+        self.sweep_but(&kept, dry_run, pruned)?;
+        self.sweep_torn(pruned)
+    }
+
+    /// Removes what a kill left of documents that were being written: whoever writes one has the
+    /// blobs that it is about, and we are alone.
+    fn sweep_torn(&self, pruned: &mut Vec<Pruned>) -> Result<()> {
+        let folder = self.path();
+        let names =
+            sys::names(&folder).map_err(|error| Error::local("cannot list", &folder, error))?;
+        for name in names {
+            let middle = name.strip_suffix(".tmp").and_then(|name| {
+                ["index.json.", "oci-layout."]
+                    .iter()
+                    .find_map(|it| name.strip_prefix(it))
+            });
+            if !middle.is_some_and(sys::is_unique_suffix) {
+                continue;
+            }
+            let path = folder.join(&name);
+            let size = std::fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
+            sys::remove_file_if_any(&path)
+                .map_err(|error| Error::local("cannot remove", &path, error))?;
+            let kind = PrunedKind::Leftover;
+            pruned.push(Pruned { path, kind, size });
+        }
+        Ok(())
     }
 
     fn sweep_but(

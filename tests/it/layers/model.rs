@@ -58,12 +58,13 @@ fn layer(chance: &mut Chance, lower: &State, files: &mut usize) -> (Vec<String>,
     let mut upper = lower.clone();
     let mut own: Vec<(String, Thing, bool)> = Vec::new();
     grow(chance, "", 3, &mut own);
-    let folders: Vec<String> =
-        std::iter::once(String::new())
-            .chain(own.iter().filter_map(|(path, thing, _)| {
-                matches!(thing, Thing::Folder(_)).then(|| path.clone())
-            }))
-            .collect();
+    let folders: Vec<String> = std::iter::once(String::new())
+        .chain(
+            own.iter()
+                .filter(|(_, thing, _)| matches!(thing, Thing::Folder(_)))
+                .map(|(path, ..)| path.clone()),
+        )
+        .collect();
     let is_leaf = |path: &str| {
         own.iter()
             .any(|(it, thing, _)| it == path && !matches!(thing, Thing::Folder(_)))
@@ -173,13 +174,13 @@ fn words(state: &State) -> Vec<String> {
         Thing::Folder(0o755) => format!("d {path}"),
         Thing::Folder(mode) => format!("d{mode:o} {path}"),
         Thing::Link => format!("l {path}->x"),
-        Thing::File(number) => match first.get(number) {
-            Some(first) => format!("h {path}->{first}"),
-            None => {
-                first.insert(*number, path.clone());
-                format!("f {path}={number}")
+        Thing::File(number) => {
+            if let Some(first) = first.get(number) {
+                return format!("h {path}->{first}");
             }
-        },
+            first.insert(*number, path.clone());
+            format!("f {path}={number}")
+        }
     });
     words.collect()
 }

@@ -11,6 +11,9 @@ use super::kit::{Shelf, authorizations, name, path_of, small, with_home};
 use crate::harness::{Lab, Said, distro_fetch};
 use crate::server::{Seen, Server, Step, reply};
 
+/// What a configuration file says, for a host.
+type Config<'a> = &'a dyn Fn(&str) -> Value;
+
 /// `me:secret`.
 const BASIC: &str = "Basic bWU6c2VjcmV0";
 
@@ -97,7 +100,6 @@ fn logins_of_config_files() {
     let password = auth(json!({ "auth": "bWU6c2VjcmV0" }));
     let identity = auth(json!({ "auth": "bWU6", "identitytoken": "refr3sh" }));
     let token = auth(json!({ "registrytoken": "t0ken" }));
-    type Config<'a> = &'a dyn Fn(&str) -> Value;
     let cases: [(&str, Option<Server>, Config<'_>); 4] = [
         ("Basic", None, &password),
         ("a password for a token", Some(by_password()), &password),

@@ -16,7 +16,10 @@ pub(super) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// What is on a server, by the end of its path: the type, the bytes.
 #[derive(Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>);
+pub(super) struct Shelf(Arc<Mutex<BTreeMap<String, Item>>>);
+
+/// A type, and bytes.
+type Item = (String, Vec<u8>);
 
 impl Shelf {
     pub(super) fn put(&self, path: &str, media_type: &str, bytes: &[u8]) {
@@ -24,7 +27,7 @@ impl Shelf {
         self.0.lock().unwrap().insert(path.to_owned(), item);
     }
 
-    pub(super) fn get(&self, path: &str) -> Option<(String, Vec<u8>)> {
+    pub(super) fn get(&self, path: &str) -> Option<Item> {
         self.0.lock().unwrap().get(path).cloned()
     }
 
@@ -111,8 +114,8 @@ impl Shelf {
     }
 
     pub(super) fn serve(&self) -> Server {
-        let shelf = self.clone();
-        Server::start(move |seen, _| shelf.answer(seen))
+        let items = self.clone();
+        Server::start(move |seen, _| items.answer(seen))
     }
 }
 

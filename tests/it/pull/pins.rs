@@ -117,6 +117,10 @@ fn a_bare_tag_is_wrong_usage_and_told_its_pin() {
         let end = name(&server, &format!("@{pinned}\n"));
         assert!(said.stdout.ends_with(&end), "{said:?}");
     }
+    // Nobody has said yet what the tag means; now somebody does.
+    let said = lab.run(&["--offline", "pull", &tag]);
+    assert_eq!(said.code, Some(4), "{said:?}");
+    lab.run(&["pull", &tag]);
     let said = lab.run(&["--offline", "ensure", &tag]);
     assert!(said.stderr.contains(&pin), "the cache knows: {said:?}");
 }
@@ -135,6 +139,7 @@ fn show_asks_for_words_and_not_for_layers() {
     assert_eq!(told["config"]["labels"], json!({ "made": "for tests" }));
     assert_eq!(told["digest"], json!(pinned));
     assert_eq!(told["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(told["path"], Value::Null);
     assert_eq!(asked(&server).len(), 2, "a manifest and a configuration");
     let kept = lab.cached_files();
     assert!(!kept.iter().any(|it| it.contains("oci/")), "{kept:?}");
