@@ -48,7 +48,7 @@ impl Index {
     /// Reads the document.
     ///
     /// # Errors
-    /// [`Kind::Format`]: it is no index, is one and a manifest at once, or has a value of another
+    /// [`Kind::Format`](crate::Kind::Format): it is no index, is one and a manifest at once, or has a value of another
     /// type than the specification gives it.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let document = fields::parse(bytes, MAX_MANIFEST, DOCUMENT)?;
