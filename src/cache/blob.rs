@@ -141,16 +141,19 @@ impl Cache {
         Ok(path)
     }
 
-    /// Makes bytes that are in memory a blob; its digest.
+    /// Makes bytes that are in memory a blob; its digest. Whoever does so shares the blobs
+    /// ([`share_blobs`](Self::share_blobs)): what is half written goes with a sweep.
     ///
     /// # Errors
     /// [`Kind::Local`].
     pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest> {
         self.prepare()?;
         let digest = hash(bytes);
-        let name = format!("{digest}.{}.part", sys::unique_suffix());
-        let temporary = self.partials().join(name);
+        // Not where downloads grow, whose lock nobody has here.
+        let name = format!("{TORN_BLOB}{}.tmp", sys::unique_suffix());
+        let temporary = self.layout().join(name);
         let write = || {
+            sys::create_private(&self.layout())?;
             let mut file = sys::create_exclusive(&temporary)?;
             file.write_all(bytes)?;
             seal(&file, &digest)
@@ -256,6 +259,9 @@ fn mark(digest: &Digest, inode: u64) -> i64 {
 fn time(digest: &Digest, inode: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(mark(digest, inode).unsigned_abs())
 }
+
+/// How files in the layout start that are not blobs yet.
+const TORN_BLOB: &str = "blob.";
 
 /// `sha256`, `blobs`, `oci`, and what they are in: each may be new.
 const BLOB_DEPTH: usize = 4;

@@ -108,6 +108,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             }
         }
         Kind::Offline => hints.push("run the command once without --offline".to_owned()),
+        // What to do is what the message says.
+        Kind::Network if error.message().contains("wants to know who asks") => {}
         Kind::Network => hints.push(
             "run the command again; what has arrived is kept. Another server: --mirror URL"
                 .to_owned(),

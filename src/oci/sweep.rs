@@ -219,7 +219,7 @@ impl Store {
             sys::names(&folder).map_err(|error| Error::local("cannot list", &folder, error))?;
         for name in names {
             let middle = name.strip_suffix(".tmp").and_then(|name| {
-                ["index.json.", "oci-layout."]
+                ["blob.", "index.json.", "oci-layout."]
                     .iter()
                     .find_map(|it| name.strip_prefix(it))
             });

@@ -5,5 +5,6 @@ mod auth;
 mod hostile;
 mod judges;
 mod keep;
+mod kill;
 mod kit;
 mod pins;
