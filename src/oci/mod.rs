@@ -12,6 +12,14 @@
 //! [`ImageManifest`] and an [`ImageConfig`] are what the documents say, with every value a type.
 //!
 //! A tag says what is there today; only a digest is a pin.
+//!
+//! An [`Image`] is one whose parts are on this machine: in a [`Layout`], which may be a tar, in what
+//! `docker save` writes ([`DockerArchive`]), in skopeo's directories or in those of Docker's
+//! `overlay2`. A [`Loader`] makes a tree of its layers. **Hashed before parsed**: every part is read
+//! to its end and compared with its digest before anything in it is looked at, and what a layer
+//! unpacks to is compared with its `diff_id`. **In place**: a layer that is not compressed is never
+//! copied, not even out of the tar of an archive. A [`Carrier`] writes an image as one file, whose
+//! bytes depend on the image alone.
 
 #[cfg(feature = "unpack")]
 mod blob;

@@ -4,6 +4,11 @@
 //! Nothing is decided here that a lower room could decide: an archive is decoded and read by
 //! `archive`, on a thread of its own, while `tree` writes; what was verified is kept by `cache`.
 //!
+//! A [`Source`] is whatever somebody names: an archive, a directory, an image in any of its shapes.
+//! It becomes a directory, a tar or an archive of an image, each of which has its name when it is
+//! whole. Only the archive of a tree is unpacked as it comes; of all others there is a tree in memory
+//! first, whose contents stay where they are.
+//!
 //! **Verified first, then unpacked.** An [`Entry`](crate::cache::Entry) was read and hashed to its
 //! last byte before anything in it is parsed, so that an xz stream's own checks need not be
 //! computed again. Of any other file they are.

@@ -184,7 +184,7 @@ impl LayerBuilder {
         let (parent, name) = to.split();
         let here = self.find_folder(parent);
         match here.and_then(|parent| self.slot(parent, name)) {
-            Some(slot) if slot.node != NOTHING => match self.tree.record(slot.node).body {
+            Some(slot) if self.is_thing(slot.node) => match self.tree.record(slot.node).body {
                 Body::File { .. } | Body::Lower { .. } => Ok(Ok(slot.node)),
                 _ => refuse("that is not a regular file"),
             },
@@ -344,6 +344,11 @@ impl LayerBuilder {
 
     fn is_folder(&self, id: u32) -> bool {
         id != NOTHING && matches!(self.tree.record(id).body, Body::Folder { .. })
+    }
+
+    /// Whether a name stands for more than whiteouts.
+    fn is_thing(&self, id: u32) -> bool {
+        id != NOTHING && (!self.is_folder(id) || self.is_real(id))
     }
 
     fn is_real(&self, id: u32) -> bool {

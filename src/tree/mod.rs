@@ -1,5 +1,5 @@
-//! File trees: from the entries of an archive to a directory on this machine, and the digest of
-//! either.
+//! File trees: from the entries of an archive to a directory on this machine, or to a tree in
+//! memory; and the digest of either.
 //!
 //! ```
 //! use distro_fetch::archive::{Entry, Kind, Limits, Time};
@@ -58,6 +58,39 @@
 //! last, children first. Access and change times are nobody's business.
 //!
 //! **What an ordinary user cannot keep is reported**, not faked: see [`Policy`] and [`Report`].
+//!
+//! # In memory
+//!
+//! A [`Tree`] is what an image writer needs: all metadata, sorted, and where content can be read. A
+//! name costs 12 bytes and itself, a thing 64, however large it is: less than 100 bytes for an
+//! ordinary file, in each layer and once more in what they make together. Contents stay where they
+//! are: in an archive that is not compressed ([`Keep::InPlace`]), in a directory, whose files are
+//! opened beneath it without following anything when they are needed, or in a [`Spool`], a file
+//! without a name that goes with us. [`Stored`] says which bytes of which file they are, so that
+//! they can be copied by the kernel. What is read from a directory has to be there unchanged: size
+//! and time are compared.
+//!
+//! A tree goes to a directory ([`Tree::write_to`]) or into a tar ([`Tree::pack`]), and has a digest
+//! ([`Tree::digest`]), the same as that of the entries or of the directory it came from.
+//!
+//! # Layers
+//!
+//! A [`Layer`] is such a tree with whiteouts, and [`Layer::merge`] is the one place where layers
+//! are put together, whatever they came from. The rules, from the OCI image specification 1.1,
+//! section "Applying Changesets", and from what umoci and Docker's overlay do where that is silent:
+//!
+//! - `.wh.NAME` hides what *lower* layers have of that name, and `.wh..wh..opq` all that they have
+//!   in that directory, the root included. Where in its layer a mark stands means nothing. In a
+//!   directory that is something else by then, or is not there, it hides nothing: it is never
+//!   followed. `.wh.`, `.wh..`, `.wh...` and marks with something below them are refused.
+//! - The topmost layer that has a name says what it is. A file replaces a directory, and a directory
+//!   a file; directories merge, and the topmost entry of one says how it is dressed. One that no
+//!   layer has an entry of is dressed as if it was implied.
+//! - Something below a path that is a link or a file in a lower layer makes that a real directory,
+//!   and is [noted](Merged::forced). Within one layer it is a contradiction, as in any archive.
+//! - A hard link may lead to a file of lower layers, as they were before its own layer, and shares
+//!   it then.
+//! - Everything else is kept: attributes, capabilities, devices, pipes, the root's mode and owner.
 //!
 //! # The digest
 //!

@@ -2,6 +2,7 @@
 
 mod archives;
 mod choice;
+mod command;
 mod integrity;
 mod kit;
 mod overlay;

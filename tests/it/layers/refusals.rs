@@ -1,6 +1,7 @@
 //! What no layer may say. HOSTILE 66 to 71, 92.
 
 use distro_fetch::Kind;
+use distro_fetch::archive::{End, Limits, Reader};
 use distro_fetch::tree::Dialect;
 
 use super::kit::{layer, read, refusal, tar, words};
@@ -117,4 +118,29 @@ fn attack_files_are_refused() {
             "{name}"
         );
     }
+}
+
+/// umoci's layers end without a marker, and without what fills the last block.
+#[test]
+fn where_an_archive_may_end() {
+    let bytes = tar(&["f a=1", "f b=22"]);
+    let read = |length: usize, end: End| {
+        let mut reader = Reader::new(&bytes[..length], Limits::default()).with_end(end);
+        let mut seen = 0;
+        while reader.next_entry()?.is_some() {
+            seen += 1;
+        }
+        reader.finish()?;
+        Ok::<_, distro_fetch::Error>(seen)
+    };
+    assert_eq!(bytes.len(), 3072);
+    for (length, expect) in [(1024, 1), (1536 + 2, 2), (2048, 2)] {
+        assert!(read(length, End::Marked).is_err(), "{length}");
+        assert_eq!(read(length, End::Anywhere).ok(), Some(expect), "{length}");
+    }
+    // Data, headers and blocks are whole, or it is refused.
+    for length in [512, 700, 1536, 1536 + 1, 2048 + 100] {
+        assert!(read(length, End::Anywhere).is_err(), "{length}");
+    }
+    assert_eq!(read(3072, End::Anywhere).ok(), Some(2));
 }

@@ -119,6 +119,16 @@ impl Maker {
     }
 }
 
+/// A tar with one file.
+pub(super) fn entry_of(name: &str, content: &[u8]) -> Vec<u8> {
+    let (mut entry, _) = crate::layers::kit::entry(&format!("f {name}"));
+    entry.size = content.len() as u64;
+    let mut packer = distro_fetch::archive::Packer::new(Vec::new());
+    packer.add(&entry).unwrap();
+    packer.write(content).unwrap();
+    packer.finish().unwrap()
+}
+
 pub(super) fn config(platform: &str, ids: &Value) -> Value {
     let mut words = platform.split('/');
     json!({
