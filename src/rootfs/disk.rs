@@ -47,14 +47,7 @@ impl DiskFile {
                     .into(),
             );
         }
-        let mut start = Vec::new();
-        if packed == Format::Plain {
-            let mut file = file;
-            file.take(512)
-                .read_to_end(&mut start)
-                .and_then(|_| file.rewind())
-                .map_err(|error| Error::local("cannot read", name, error))?;
-        }
+        let start = start(file, packed).map_err(|error| error.about(name))?;
         match Disk::looks_like(&start) {
             // Most of them are.
             None => Ok(Self {
@@ -66,6 +59,20 @@ impl DiskFile {
             )),
         }
     }
+}
+
+/// The first bytes of a file, decoded. It is read from its start again afterwards.
+fn start(mut file: &File, packed: Format) -> Result<Vec<u8>> {
+    let cannot = |error| Error::new(Kind::Local, "cannot read").with_source(error);
+    let mut start = Vec::new();
+    let read = if packed == Format::Plain {
+        file.take(START).read_to_end(&mut start).map_err(cannot)
+    } else {
+        Decoder::new(file, packed, &Limits::default(), Checks::Verify)
+            .and_then(|it| it.take(START).read_to_end(&mut start).map_err(error_of))
+    };
+    file.rewind().map_err(cannot)?;
+    read.map(|_| start)
 }
 
 /// What a raw disk becomes beyond what the image has.
@@ -310,6 +317,9 @@ const PACKED: [(&str, Format); 4] = [
     (".zst", Format::Zstd),
     (".bz2", Format::Bzip2),
 ];
+
+/// Bytes that are enough for every magic at the start of an image.
+const START: u64 = 512;
 
 /// What comes out of a compressed disk at most, in bytes: zeros take no space, but time.
 const MAX_DISK: u64 = 16 << 40;

@@ -75,6 +75,12 @@ fn what_is_packed_becomes_sparse() {
             assert_eq!(names(&place), ["target.raw"], "{name}");
             fs::remove_dir_all(&place).unwrap();
         }
+        // A name that may mean two things, over what looks like one of them.
+        let source = lab.path(&format!("undecided.img.{extension}"));
+        fs::write(&source, pack(&image.bytes)).unwrap();
+        let said = run(&source, &lab.path("never.raw"), &[]);
+        assert_eq!(said.code, Some(9), "{extension}: {said:?}");
+        assert!(said.stderr.contains("--from qcow2"), "{said:?}");
     }
 }
 
