@@ -5,5 +5,6 @@ mod choice;
 mod command;
 mod integrity;
 mod kit;
+mod outputs;
 mod overlay;
 mod real;

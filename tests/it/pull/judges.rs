@@ -235,6 +235,51 @@ fn what_is_pulled_is_read_by_others() {
 }
 
 #[test]
+fn what_is_converted_is_what_umoci_unpacks() {
+    if !distro_fetch::sys::is_root() {
+        eprintln!("umoci's tree is compared by root only");
+        return;
+    }
+    let lab = Lab::new();
+    let Some(daemon) = alpine(&lab) else { return };
+    let images = shared("images/oci").unwrap();
+    let bundle = lab.path("bundle");
+    let layout = format!("{}:final", images.join("alpine-umoci").display());
+    good(
+        Command::new("umoci")
+            .args(["unpack", "--image", &layout])
+            .arg(&bundle),
+    );
+    let digest = |path: &Path| {
+        let said = lab.run(&["digest", path.to_str().unwrap()]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said.stdout
+    };
+    let expect = digest(&bundle.join("rootfs"));
+    // The same image in three kinds.
+    for (number, (_, name)) in ALPINE.iter().enumerate() {
+        let source = format!(
+            "docker://{}@{}",
+            daemon.name("alpine"),
+            digest_of(&daemon, name)
+        );
+        let target = lab.path(&format!("tree-{number}"));
+        let output = format!("{}/", target.display());
+        let platform = ["--platform", "linux/amd64", "--insecure"];
+        let convert = ["convert", &source, "-o", &output];
+        let said = lab.run(&[&convert[..], &platform].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(digest(&target), expect, "{name}");
+        // From the cache, when nobody can be asked.
+        let tar = lab.path(&format!("tree-{number}.tar"));
+        let convert = ["convert", &source, "-o", tar.to_str().unwrap(), "--offline"];
+        let said = lab.run(&[&convert[..], &platform].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(digest(&tar), expect, "{name}");
+    }
+}
+
+#[test]
 fn a_flipped_byte_in_its_storage_is_exit_7() {
     let lab = Lab::new();
     let Some(daemon) = alpine(&lab) else { return };
