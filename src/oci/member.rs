@@ -105,7 +105,7 @@ fn beside(name: &[u8], to: &[u8]) -> Vec<u8> {
     for step in to.split(|&byte| byte == b'/') {
         match step {
             b"" | b"." => {}
-            b".." if !way.is_empty() => drop(way.pop()),
+            b".." if way.last().is_some_and(|last| *last != b"..") => drop(way.pop()),
             step => way.push(step),
         }
     }

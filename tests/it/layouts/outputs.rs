@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::kit::{Maker, Scratch, host, tar, text, with_platform};
 use crate::harness::{Said, distro_fetch, image, noise, said};
 
@@ -126,7 +124,7 @@ fn what_cannot_be_is_said_by_its_code_and_leaves_nothing() {
         (2, &one, "o.tar", &["--size", "1G"], "--to raw"),
         (2, &one, "o.tar", &["--name", "x"], "--name"),
         (2, &one, "o.tar", &["--from", "rar"], "rar"),
-        (2, &one, "o.raw", &[], "is not a file"),
+        (2, &path("layout"), "o.raw", &[], "is not a file"),
         (8, &path("nothing/like/it"), "o.tar", &[], "it"),
         (8, &one, "mine.tar", &[], "--force"),
         (8, &one, "full/", &[], "full"),
@@ -172,15 +170,14 @@ fn an_image_of_the_catalog_is_fetched_first() {
     let file = scratch.path("base.tar");
     fs::write(&file, &archive).unwrap();
     let url = format!("file://{}", file.display());
-    let images: serde_json::Map<String, Value> =
-        [("base-1".to_owned(), image("base-1", &url, &archive))].into();
+    let images = serde_json::json!({ "base-1": image("base-1", &url, &archive) });
     let catalog = serde_json::json!({ "schema": 1, "origins": {}, "images": images });
     let path = scratch.path("catalog.json");
     fs::write(&path, catalog.to_string()).unwrap();
     let arch = ["--catalog", text(&path), "--arch", "amd64"];
     let output = scratch.path("out.tar");
-    let said = convert(&scratch, "base-1", text(&output), &arch);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let made = convert(&scratch, "base-1", text(&output), &arch);
+    assert_eq!(made.code, Some(0), "{made:?}");
     assert_eq!(
         digest(&scratch, text(&output)),
         digest(&scratch, text(&file))
