@@ -90,6 +90,7 @@
 //! Only root sees `trusted.*`, and can read everything: a digest that is to be compared with an
 //! archive's is made by root.
 
+mod assembly;
 mod builder;
 mod content;
 mod digest;
@@ -99,6 +100,7 @@ mod ids;
 mod layer;
 mod merge;
 mod node;
+mod overlay;
 mod path;
 mod policy;
 mod record;
@@ -115,6 +117,7 @@ mod walk;
 mod whiteout;
 mod writer;
 
+pub use self::assembly::{Assembly, Content, Metadata};
 pub use self::digest::{DigestBuilder, TreeDigest};
 pub use self::ids::{IdMap, IdRange};
 pub use self::layer::{Dialect, Keep, Layer};
