@@ -21,10 +21,11 @@ impl Layer {
     pub fn overlay(&self) -> Result<Tree> {
         let mut tree = self.tree.clone();
         let whiteout = tree.next_id()?;
+        let owner = root_owner(&mut tree);
         tree.records.push(Record {
             body: Body::Character(Device { major: 0, minor: 0 }),
             mtime: Time::default(),
-            owner: root_owner(&mut tree),
+            owner,
             xattrs: 0,
             links: 0,
             mode: 0,

@@ -1,0 +1,404 @@
+//! The numbers of EROFS: Linux, `fs/erofs/erofs_fs.h`, and "EROFS core on-disk format" of its
+//! documentation. Everything is little-endian.
+
+use crate::archive::Time;
+
+/// Blocks of 4 KiB: what every kernel with EROFS can mount.
+pub(super) const BLOCK: u64 = 1 << BLOCK_BITS;
+pub(super) const BLOCK_BITS: u32 = 12;
+/// The same, as a size in memory.
+pub(super) const PAGE: usize = 1 << BLOCK_BITS;
+
+/// Where the superblock is.
+pub(super) const SUPER: usize = 1024;
+pub(super) const SUPER_SIZE: usize = 128;
+const MAGIC: u32 = 0xe0f5_e1e2;
+
+/// The superblock has a checksum.
+pub(super) const COMPAT_CHECKSUM: u32 = 1;
+/// There are files in chunks.
+pub(super) const CHUNKED: u32 = 4;
+/// There are further devices.
+pub(super) const DEVICES: u32 = 8;
+
+/// Inodes are counted in these, from the block where they begin.
+pub(super) const SLOT: u64 = 32;
+pub(super) const COMPACT: u64 = 32;
+pub(super) const EXTENDED: u64 = 64;
+
+/// No block: a hole.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Bits of a chunk's format.
+pub(super) const CHUNK_INDEXES: u16 = 0x20;
+pub(super) const CHUNK_BITS: u16 = 0x1f;
+/// Bytes of what is said of one chunk.
+pub(super) const INDEX: u64 = 8;
+
+/// Slots of the device table, which begins behind the superblock.
+pub(super) const DEVICE: usize = 128;
+pub(super) const DEVICE_AT: usize = SUPER + SUPER_SIZE;
+
+/// Longest name.
+pub(super) const NAME: usize = 255;
+/// Longest text of a symbolic link that Linux can follow.
+pub(super) const TEXT: usize = 4095;
+
+/// How the content of an inode is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// In blocks, one after the other.
+    Plain,
+    /// The same, with the last piece behind the inode.
+    Inline,
+    /// In chunks of 2 to the power of this; where they are stands behind the inode.
+    Chunks(u8),
+}
+
+impl Layout {
+    pub(super) fn code(self) -> u16 {
+        match self {
+            Self::Plain => 0,
+            Self::Inline => 2,
+            Self::Chunks(_) => 4,
+        }
+    }
+}
+
+/// What an inode is, in its mode and in the entries of directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    File = 1,
+    Folder = 2,
+    Character = 3,
+    Block = 4,
+    Fifo = 5,
+    Socket = 6,
+    Symlink = 7,
+}
+
+impl Type {
+    pub(super) fn mode(self) -> u16 {
+        match self {
+            Self::File => 0o100_000,
+            Self::Folder => 0o040_000,
+            Self::Character => 0o020_000,
+            Self::Block => 0o060_000,
+            Self::Fifo => 0o010_000,
+            Self::Socket => 0o140_000,
+            Self::Symlink => 0o120_000,
+        }
+    }
+
+    pub(super) fn of_mode(mode: u16) -> Option<Self> {
+        let all = [
+            Self::File,
+            Self::Folder,
+            Self::Character,
+            Self::Block,
+            Self::Fifo,
+            Self::Socket,
+            Self::Symlink,
+        ];
+        all.into_iter().find(|it| it.mode() == mode & 0o170_000)
+    }
+}
+
+/// The superblock, as far as we use it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Super {
+    pub(super) root: u16,
+    pub(super) inodes: u64,
+    /// Of all compact inodes.
+    pub(super) epoch: Time,
+    pub(super) blocks: u32,
+    pub(super) meta_block: u32,
+    pub(super) xattr_block: u32,
+    pub(super) uuid: [u8; 16],
+    pub(super) volume: [u8; 16],
+    pub(super) incompatible: u32,
+    pub(super) devices: u16,
+}
+
+impl Super {
+    /// Puts it into the first block, and the checksum of all that follows it there.
+    pub(super) fn seal(&self, block: &mut [u8; PAGE]) {
+        let mut put = |at: usize, bytes: &[u8]| {
+            block[SUPER + at..SUPER + at + bytes.len()].copy_from_slice(bytes);
+        };
+        put(0, &MAGIC.to_le_bytes());
+        put(4, &[0; 4]);
+        put(8, &COMPAT_CHECKSUM.to_le_bytes());
+        put(12, &[BLOCK_BITS as u8, 0]);
+        put(14, &self.root.to_le_bytes());
+        put(16, &self.inodes.to_le_bytes());
+        put(24, &self.epoch.seconds.to_le_bytes());
+        put(32, &self.epoch.nanos.to_le_bytes());
+        put(36, &self.blocks.to_le_bytes());
+        put(40, &self.meta_block.to_le_bytes());
+        put(44, &self.xattr_block.to_le_bytes());
+        put(48, &self.uuid);
+        put(64, &self.volume);
+        put(80, &self.incompatible.to_le_bytes());
+        put(86, &self.devices.to_le_bytes());
+        let table = if self.devices == 0 {
+            0
+        } else {
+            (DEVICE_AT / DEVICE) as u16
+        };
+        put(88, &table.to_le_bytes());
+        let sum = crc32c(&block[SUPER..]);
+        block[SUPER + 4..SUPER + 8].copy_from_slice(&sum.to_le_bytes());
+    }
+
+    /// Reads it out of the first block; why not, if it is not one that we understand to the bit.
+    pub(super) fn open(block: &[u8; PAGE]) -> Result<Self, &'static str> {
+        let at = &block[SUPER..SUPER + SUPER_SIZE];
+        if u32_at(at, 0) != MAGIC {
+            return Err("it is no EROFS image");
+        }
+        if u32_at(at, 8) & COMPAT_CHECKSUM == 0 {
+            return Err("its superblock has no checksum");
+        }
+        let mut copy = *block;
+        copy[SUPER + 4..SUPER + 8].fill(0);
+        if crc32c(&copy[SUPER..]) != u32_at(at, 4) {
+            return Err("its superblock does not have its checksum");
+        }
+        if u32_at(at, 8) != COMPAT_CHECKSUM {
+            return Err("it has features that this program does not write");
+        }
+        if u32::from(at[12]) != BLOCK_BITS || at[13] != 0 || at[90] != 0 {
+            return Err("its blocks are not of 4 KiB");
+        }
+        let incompatible = u32_at(at, 80);
+        if incompatible & !(CHUNKED | DEVICES) != 0 {
+            return Err("it is compressed, or has other features that this program does not read");
+        }
+        let devices = u16_at(at, 86);
+        let table = if devices == 0 { 0 } else { DEVICE_AT / DEVICE };
+        if (incompatible & DEVICES != 0) != (devices != 0) || usize::from(u16_at(at, 88)) != table {
+            return Err("its device table is not where it should be");
+        }
+        if u16_at(at, 84) != 0 || at[91..].iter().any(|&byte| byte != 0) {
+            return Err("its superblock has something in fields that nobody uses");
+        }
+        let (mut uuid, mut volume) = ([0; 16], [0; 16]);
+        uuid.copy_from_slice(&at[48..64]);
+        volume.copy_from_slice(&at[64..80]);
+        Ok(Self {
+            root: u16_at(at, 14),
+            inodes: u64_at(at, 16),
+            epoch: Time {
+                seconds: u64_at(at, 24).cast_signed(),
+                nanos: u32_at(at, 32),
+            },
+            blocks: u32_at(at, 36),
+            meta_block: u32_at(at, 40),
+            xattr_block: u32_at(at, 44),
+            uuid,
+            volume,
+            incompatible,
+            devices,
+        })
+    }
+}
+
+/// An inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode {
+    pub(super) layout: Layout,
+    pub(super) kind: Type,
+    /// 12 bits.
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) links: u32,
+    pub(super) size: u64,
+    /// Of the superblock if it is compact.
+    pub(super) mtime: Option<Time>,
+    /// First block, or device number.
+    pub(super) value: u32,
+    /// A number for programs that know 32 bits only.
+    pub(super) number: u32,
+    /// Bytes of attributes behind it.
+    pub(super) xattrs: u32,
+}
+
+impl Inode {
+    /// Bytes of the inode itself.
+    pub(super) fn length(&self) -> u64 {
+        let small = self.mtime.is_none()
+            && self.uid <= 0xffff
+            && self.gid <= 0xffff
+            && self.links <= 0xffff
+            && self.size <= u64::from(u32::MAX);
+        if small { COMPACT } else { EXTENDED }
+    }
+
+    /// Its bytes; `epoch` is the time of the superblock.
+    pub(super) fn bytes(&self, epoch: Time) -> Vec<u8> {
+        let extended = self.length() == EXTENDED;
+        let format = u16::from(extended) | self.layout.code() << 1;
+        let xattrs = match self.xattrs {
+            0 => 0,
+            // A header of 12 bytes counts as one, and the rest in fours.
+            bytes => (bytes - XATTR_HEADER as u32) / 4 + 1,
+        };
+        let value = match self.layout {
+            Layout::Chunks(bits) => u32::from(u16::from(bits) - BLOCK_BITS as u16 | CHUNK_INDEXES),
+            _ => self.value,
+        };
+        let mut out = Vec::with_capacity(64);
+        let mut put = |bytes: &[u8]| out.extend_from_slice(bytes);
+        put(&format.to_le_bytes());
+        put(&(xattrs as u16).to_le_bytes());
+        put(&(self.mode | self.kind.mode()).to_le_bytes());
+        if extended {
+            put(&[0; 2]);
+            put(&self.size.to_le_bytes());
+            put(&value.to_le_bytes());
+            put(&self.number.to_le_bytes());
+            put(&self.uid.to_le_bytes());
+            put(&self.gid.to_le_bytes());
+            let mtime = self.mtime.unwrap_or(epoch);
+            put(&mtime.seconds.to_le_bytes());
+            put(&mtime.nanos.to_le_bytes());
+            put(&self.links.to_le_bytes());
+            put(&[0; 16]);
+        } else {
+            put(&(self.links as u16).to_le_bytes());
+            put(&(self.size as u32).to_le_bytes());
+            put(&[0; 4]);
+            put(&value.to_le_bytes());
+            put(&self.number.to_le_bytes());
+            put(&(self.uid as u16).to_le_bytes());
+            put(&(self.gid as u16).to_le_bytes());
+            put(&[0; 4]);
+        }
+        out
+    }
+
+    /// Reads one: of at least 32 bytes, of 64 if the first of them is odd.
+    pub(super) fn read(at: &[u8]) -> Result<Self, &'static str> {
+        let format = u16_at(at, 0);
+        let kind = Type::of_mode(u16_at(at, 4)).ok_or("an inode of no type")?;
+        let xattrs = match u32::from(u16_at(at, 2)) {
+            0 => 0,
+            count => XATTR_HEADER as u32 + (count - 1) * 4,
+        };
+        let extended = format & 1 == 1;
+        let value = u32_at(at, 16);
+        let layout = match format >> 1 {
+            0 => Layout::Plain,
+            2 => Layout::Inline,
+            4 => {
+                let chunks = value as u16;
+                if value >> 16 != 0 || chunks & !CHUNK_BITS != CHUNK_INDEXES {
+                    return Err("chunks of an unknown format");
+                }
+                Layout::Chunks((chunks & CHUNK_BITS) as u8 + BLOCK_BITS as u8)
+            }
+            _ => return Err("content that is compressed, or kept in an unknown way"),
+        };
+        let zeros = |range: std::ops::Range<usize>| at[range].iter().all(|&byte| byte == 0);
+        let mode = u16_at(at, 4) & 0o7777;
+        let number = u32_at(at, 20);
+        if !extended {
+            if !zeros(12..16) || !zeros(28..32) {
+                return Err("an inode with something in fields that nobody uses");
+            }
+            return Ok(Self {
+                layout,
+                kind,
+                mode,
+                uid: u16_at(at, 24).into(),
+                gid: u16_at(at, 26).into(),
+                links: u16_at(at, 6).into(),
+                size: u32_at(at, 8).into(),
+                mtime: None,
+                value,
+                number,
+                xattrs,
+            });
+        }
+        if !zeros(6..8) || !zeros(48..64) {
+            return Err("an inode with something in fields that nobody uses");
+        }
+        Ok(Self {
+            layout,
+            kind,
+            mode,
+            uid: u32_at(at, 24),
+            gid: u32_at(at, 28),
+            links: u32_at(at, 44),
+            size: u64_at(at, 8),
+            mtime: Some(Time {
+                seconds: u64_at(at, 32).cast_signed(),
+                nanos: u32_at(at, 40),
+            }),
+            value,
+            number,
+            xattrs,
+        })
+    }
+}
+
+/// Bytes in front of the attributes of an inode.
+pub(super) const XATTR_HEADER: usize = 12;
+/// Bytes of one attribute, beside its name and value.
+pub(super) const XATTR_ENTRY: usize = 4;
+/// What the count of an inode can say.
+pub(super) const XATTRS: usize = XATTR_HEADER + 4 * (u16::MAX as usize - 1);
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// CRC-32C of a superblock: it begins with ones and is not turned over at the end.
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            sum >> 1 ^ (0x82f6_3b78 & (sum & 1).wrapping_neg())
+        })
+    })
+}
+
+/// Device numbers as the kernel keeps them: `new_encode_dev` of `include/linux/kdev_t.h`.
+pub(super) fn device_code(major: u32, minor: u32) -> u32 {
+    minor & 0xff | (major & 0xfff) << 8 | (minor & 0xfff00) << 12
+}
+
+/// The way back: major and minor number.
+pub(super) fn device_of(code: u32) -> (u32, u32) {
+    (code >> 8 & 0xfff, code & 0xff | code >> 12 & 0xfff00)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_castagnoli_s() {
+        // RFC 3720, appendix B.4; there the result is turned over.
+        assert_eq!(!crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(!crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn devices_come_back() {
+        for (major, minor) in [(0, 0), (1, 3), (8, 255), (4095, 0xf_ffff), (259, 256)] {
+            assert_eq!(device_of(device_code(major, minor)), (major, minor));
+        }
+        assert_eq!(device_code(1, 3), 0x103);
+        assert_eq!(device_code(8, 0x12345), 0x1230_0845);
+    }
+}
