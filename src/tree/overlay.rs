@@ -72,17 +72,13 @@ impl Layer {
         opaque.dedup();
         for id in opaque {
             let old = tree.records[id as usize].xattrs;
-            let new = match sets.get(&old) {
-                Some(new) => *new,
-                None => {
-                    let mut set = (*tree.xattrs[old as usize]).clone();
-                    set.insert(OPAQUE.to_vec(), b"y".to_vec());
-                    let new = cut(tree.xattrs.len())?;
-                    tree.xattrs.push(Arc::new(set));
-                    sets.insert(old, new);
-                    new
-                }
-            };
+            let new = cut(tree.xattrs.len())?;
+            let new = *sets.entry(old).or_insert_with(|| {
+                let mut set = (*tree.xattrs[old as usize]).clone();
+                set.insert(OPAQUE.to_vec(), b"y".to_vec());
+                tree.xattrs.push(Arc::new(set));
+                new
+            });
             tree.records[id as usize].xattrs = new;
         }
         Ok(tree)

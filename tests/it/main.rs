@@ -20,6 +20,8 @@ mod tidy;
 
 #[cfg(feature = "fetch")]
 mod cache;
+#[cfg(feature = "fsimg")]
+mod fsimg;
 #[cfg(feature = "fetch")]
 mod http;
 #[cfg(feature = "unpack")]

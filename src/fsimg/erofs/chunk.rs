@@ -1,6 +1,6 @@
 //! Files with holes: in chunks, of which those without data are nowhere.
 
-use super::format::{BLOCK, BLOCK_BITS, INDEX};
+use super::format::{BLOCK, INDEX};
 use crate::archive::Extent;
 
 /// Chunks that are next to each other in a file, and in the image.
@@ -14,6 +14,9 @@ pub(super) struct Run {
     pub(super) before: u64,
 }
 
+/// Smallest chunks: of one block.
+pub(super) const LEAST_BITS: u8 = 12;
+
 /// Largest chunks, of 2 GiB: kernels of 32 bits shift no further.
 pub(super) const MOST_BITS: u8 = 31;
 
@@ -24,11 +27,11 @@ pub(super) fn runs(extents: &[Extent], bits: u8) -> impl Iterator<Item = Run> {
     std::iter::from_fn(move || {
         let extent = extents.next()?;
         let first = extent.offset >> bits;
-        let mut end = (extent.offset + extent.length - 1 >> bits) + 1;
+        let mut end = ((extent.offset + extent.length - 1) >> bits) + 1;
         while let Some(next) = extents.peek()
             && next.offset >> bits <= end
         {
-            end = end.max((next.offset + next.length - 1 >> bits) + 1);
+            end = end.max(((next.offset + next.length - 1) >> bits) + 1);
             extents.next();
         }
         let run = Run {
@@ -46,7 +49,7 @@ pub(super) fn cost(extents: &[Extent], size: u64, bits: u8) -> (u64, u64) {
     let data = runs(extents, bits).fold(0, |sum, run| {
         let end = size
             .next_multiple_of(BLOCK)
-            .min(run.first + run.count << bits);
+            .min((run.first + run.count) << bits);
         sum + (end - (run.first << bits))
     });
     (data, count(size, bits) * INDEX)
@@ -60,7 +63,7 @@ pub(super) fn count(size: u64, bits: u8) -> u64 {
 /// The chunks that make a file with holes smallest; `None` if it is not worth it.
 pub(super) fn best(extents: &[Extent], size: u64) -> Option<u8> {
     let whole = size.next_multiple_of(BLOCK);
-    let costs = (BLOCK_BITS as u8..=MOST_BITS).map(|bits| {
+    let costs = (LEAST_BITS..=MOST_BITS).map(|bits| {
         let (data, index) = cost(extents, size, bits);
         (data.saturating_add(index), bits)
     });
@@ -73,7 +76,7 @@ pub(super) fn best(extents: &[Extent], size: u64) -> Option<u8> {
 
 /// The smallest chunk that has all of a file in it, or else the largest one.
 pub(super) fn whole(size: u64) -> u8 {
-    (BLOCK_BITS as u8..MOST_BITS)
+    (LEAST_BITS..MOST_BITS)
         .find(|bits| size <= 1 << bits)
         .unwrap_or(MOST_BITS)
 }

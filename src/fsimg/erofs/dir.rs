@@ -1,4 +1,5 @@
 //! Directories: blocks of entries, each with its names behind them.
+#![allow(clippy::cast_possible_truncation)] // what is in a block is not longer
 
 use super::format::{PAGE, Type, u16_at, u64_at};
 use crate::tree::{Node, NodeId, Thing};
@@ -7,10 +8,10 @@ use crate::tree::{Node, NodeId, Thing};
 const ENTRY: usize = 12;
 
 /// The names of a directory with `.` and `..`, in the order of their bytes.
-pub(super) fn names<'a>(
-    folder: Node<'a>,
+pub(super) fn names(
+    folder: Node<'_>,
     parent: NodeId,
-) -> impl Iterator<Item = (&'a [u8], NodeId, Type)> {
+) -> impl Iterator<Item = (&[u8], NodeId, Type)> {
     let dots = [(b".".as_slice(), folder.id()), (b"..", parent)];
     let mut dots = dots
         .into_iter()
@@ -74,7 +75,6 @@ pub(super) fn blocks<'a, E>(
         let mut at = here.len() * ENTRY;
         for (name, id, kind) in &here {
             block.extend_from_slice(&nid(*id).to_le_bytes());
-            // Both fit: a block is not longer.
             block.extend_from_slice(&(at as u16).to_le_bytes());
             block.extend_from_slice(&[*kind as u8, 0]);
             at += name.len();

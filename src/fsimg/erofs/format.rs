@@ -1,5 +1,6 @@
 //! The numbers of EROFS: Linux, `fs/erofs/erofs_fs.h`, and "EROFS core on-disk format" of its
 //! documentation. Everything is little-endian.
+#![allow(clippy::cast_possible_truncation)] // small constants, and numbers that were looked at
 
 use crate::archive::Time;
 
@@ -232,7 +233,7 @@ impl Inode {
             && self.uid <= 0xffff
             && self.gid <= 0xffff
             && self.links <= 0xffff
-            && self.size <= u64::from(u32::MAX);
+            && u32::try_from(self.size).is_ok();
         if small { COMPACT } else { EXTENDED }
     }
 
@@ -246,7 +247,9 @@ impl Inode {
             bytes => (bytes - XATTR_HEADER as u32) / 4 + 1,
         };
         let value = match self.layout {
-            Layout::Chunks(bits) => u32::from(u16::from(bits) - BLOCK_BITS as u16 | CHUNK_INDEXES),
+            Layout::Chunks(bits) => {
+                u32::from((u16::from(bits) - BLOCK_BITS as u16) | CHUNK_INDEXES)
+            }
             _ => self.value,
         };
         let mut out = Vec::with_capacity(64);

@@ -28,11 +28,6 @@ impl Input {
         }
     }
 
-    /// Bytes that count.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Whether so many bytes are in it from here on.
     pub(super) fn has(&self, at: u64, length: u64) -> bool {
         at.checked_add(length).is_some_and(|end| end <= self.bytes)
@@ -49,21 +44,19 @@ impl Input {
             let skip = usize::try_from(at.checked_sub(input.at)?).ok()?;
             (skip.checked_add(length)? <= input.cache.len()).then_some(skip)
         };
-        let skip = match within(self) {
-            Some(skip) => skip,
-            None => {
-                let begin = at - at % BLOCK;
-                let ahead = (at - begin) + (length as u64).max(AHEAD);
-                let window = Window::new(self.file.clone(), begin, ahead.min(self.bytes - begin));
-                self.cache.clear();
-                self.at = begin;
-                let mut window = window;
-                window.read_to_end(&mut self.cache).map_err(|error| {
+        if within(self).is_none() {
+            let begin = at - at % BLOCK;
+            let ahead = (at - begin) + (length as u64).max(AHEAD);
+            let ahead = ahead.min(self.bytes - begin);
+            self.cache.clear();
+            self.at = begin;
+            Window::new(self.file.clone(), begin, ahead)
+                .read_to_end(&mut self.cache)
+                .map_err(|error| {
                     Error::new(Kind::Local, "cannot read the image").with_source(error)
                 })?;
-                within(self).ok_or_else(|| malformed("the image is cut off"))?
-            }
-        };
+        }
+        let skip = within(self).ok_or_else(|| malformed("the image is cut off"))?;
         Ok(&self.cache[skip..skip + length])
     }
 }

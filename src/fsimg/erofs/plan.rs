@@ -1,4 +1,5 @@
 //! Where everything will be: a first look at the tree.
+#![allow(clippy::cast_possible_truncation)] // modes of 12 bits, and attributes that fit
 
 use super::chunk;
 use super::dir;
@@ -58,7 +59,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(tree: &Tree, holder: &Holder<'_>, options: &Options) -> Result<Self> {
-        let mut plan = Self::ordered(tree)?;
+        let mut plan = Self::ordered(tree);
         plan.superblock.volume = options.volume_bytes()?;
         plan.superblock.epoch = match options.epoch {
             Some(epoch) => epoch,
@@ -77,7 +78,9 @@ impl Plan {
         })?;
         if let Holder::Others(devices, _) = holder {
             plan.devices = devices.to_vec();
-            plan.superblock.incompatible = CHUNKED | DEVICES;
+            if !devices.is_empty() {
+                plan.superblock.incompatible = CHUNKED | DEVICES;
+            }
             let count = u16::try_from(devices.len());
             plan.superblock.devices = count.map_err(|_| {
                 let message = "more than 65535 layers: EROFS cannot say more devices";
@@ -90,7 +93,7 @@ impl Plan {
 
     /// Things by directories: what is in one is together, and a directory's before those of the
     /// directories that follow it.
-    fn ordered(tree: &Tree) -> Result<Self> {
+    fn ordered(tree: &Tree) -> Self {
         let none = Slot {
             nid: NOWHERE,
             block: NOWHERE,
@@ -118,13 +121,13 @@ impl Plan {
             }
             next[first..].reverse();
         }
-        Ok(Self {
+        Self {
             order,
             slots,
             xattrs: Xattrs::default(),
             superblock: Super::default(),
             devices: Vec::new(),
-        })
+        }
     }
 
     fn place(&mut self, tree: &Tree, holder: &Holder<'_>) -> Result<()> {
@@ -140,7 +143,7 @@ impl Plan {
                 at = at.next_multiple_of(BLOCK);
             }
             let head = core + u64::from(inode.xattrs);
-            let home = self.home(tree, id, size, (at, head), holder)?;
+            let home = home(tree, id, size, (at, head), holder)?;
             let slot = &mut self.slots[id.index()];
             let mut behind = 0;
             match home {
@@ -169,43 +172,6 @@ impl Plan {
             at = (at + head + behind).next_multiple_of(SLOT);
         }
         self.blocks(tree, at, &areas)
-    }
-
-    /// Where the content of a thing will be, whose inode is `head` bytes long and not before `at`.
-    fn home(
-        &self,
-        tree: &Tree,
-        id: NodeId,
-        size: u64,
-        (at, head): (u64, u64),
-        holder: &Holder<'_>,
-    ) -> Result<Home> {
-        let node = tree.node(id);
-        let is_file = matches!(node.thing(), Thing::File { .. });
-        if size == 0 {
-            return Ok(Home::Blocks);
-        }
-        if let Holder::Others(_, placed) = holder
-            && is_file
-        {
-            let nowhere = || refuse(tree, id, "no image of a layer has the content of this file");
-            let mut placed = placed(id).ok_or_else(nowhere)?;
-            if placed.layout == Layout::Plain {
-                placed.layout = Layout::Chunks(chunk::whole(size));
-            }
-            return Ok(Home::Elsewhere(placed));
-        }
-        if let Some(map) = node.extents()
-            && let Some(bits) = chunk::best(map, size)
-        {
-            return Ok(Home::Chunks(bits, chunk::cost(map, size, bits).0));
-        }
-        let inline = match holder {
-            Holder::Itself(Small::Inline) => !is_file || size < BLOCK,
-            _ => !is_file,
-        };
-        let start = inline_start(at, head, size % BLOCK).filter(|_| inline);
-        Ok(start.map_or(Home::Blocks, Home::Behind))
     }
 
     /// What begins where, now that it is known how much there is.
@@ -319,6 +285,42 @@ impl Plan {
             device: slot.device,
         })
     }
+}
+
+/// Where the content of a thing will be, whose inode is `head` bytes long and not before `at`.
+fn home(
+    tree: &Tree,
+    id: NodeId,
+    size: u64,
+    (at, head): (u64, u64),
+    holder: &Holder<'_>,
+) -> Result<Home> {
+    let node = tree.node(id);
+    let is_file = matches!(node.thing(), Thing::File { .. });
+    if size == 0 {
+        return Ok(Home::Blocks);
+    }
+    if let Holder::Others(_, placed) = holder
+        && is_file
+    {
+        let nowhere = || refuse(tree, id, "no image of a layer has the content of this file");
+        let mut placed = placed(id).ok_or_else(nowhere)?;
+        if placed.layout == Layout::Plain {
+            placed.layout = Layout::Chunks(chunk::whole(size));
+        }
+        return Ok(Home::Elsewhere(placed));
+    }
+    if let Some(map) = node.extents()
+        && let Some(bits) = chunk::best(map, size)
+    {
+        return Ok(Home::Chunks(bits, chunk::cost(map, size, bits).0));
+    }
+    let inline = match holder {
+        Holder::Itself(Small::Inline) => !is_file || size < BLOCK,
+        _ => !is_file,
+    };
+    let start = inline_start(at, head, size % BLOCK).filter(|_| inline);
+    Ok(start.map_or(Home::Blocks, Home::Behind))
 }
 
 /// Where the content of one thing will be.

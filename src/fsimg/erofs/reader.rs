@@ -1,4 +1,5 @@
 //! Images are read again, by somebody who trusts nothing in them.
+#![allow(clippy::cast_possible_truncation)] // lengths of blocks and links, which were looked at
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -417,8 +418,13 @@ impl Walk<'_> {
             }
             return Ok(behind);
         }
+        let blocks = if inode.layout == Layout::Inline {
+            whole * BLOCK
+        } else {
+            inode.size
+        };
         let none = inode.value < self.reader.superblock.meta_block;
-        if none || !self.input.has(u64::from(inode.value) * BLOCK, inode.size) {
+        if none || !self.input.has(u64::from(inode.value) * BLOCK, blocks) {
             return Err(malformed("a content that is not in it"));
         }
         Ok((u64::from(inode.value) + at) * BLOCK)

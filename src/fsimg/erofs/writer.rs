@@ -1,4 +1,5 @@
 //! An image is written, from its front to its back.
+#![allow(clippy::cast_possible_truncation)] // of blocks, buffers, and what the plan has looked at
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -232,7 +233,7 @@ impl Writer<'_> {
             for piece in stored.pieces() {
                 // Every piece is in one run: they are made of the pieces.
                 while let Some(run) = runs.peek()
-                    && run.first + run.count << bits <= piece.offset
+                    && (run.first + run.count) << bits <= piece.offset
                 {
                     runs.next();
                 }
@@ -370,8 +371,18 @@ impl Out<'_> {
         if let Some(hash) = &mut self.hash {
             hash.update(&self.buffer);
         }
-        self.file
-            .write_all_at(&self.buffer, PAGE as u64 + self.at)?;
+        let mut at = PAGE as u64 + self.at;
+        let mut rest = self.buffer.as_slice();
+        // Blocks of zeros stay holes.
+        while !rest.is_empty() {
+            let zeros = cut(rest, at, is_zero);
+            at += zeros as u64;
+            rest = &rest[zeros..];
+            let data = cut(rest, at, |block| !is_zero(block));
+            self.file.write_all_at(&rest[..data], at)?;
+            at += data as u64;
+            rest = &rest[data..];
+        }
         self.at += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -387,6 +398,25 @@ impl Out<'_> {
         uuid[8] = uuid[8] & 0x3f | 0x80;
         Ok(uuid)
     }
+}
+
+/// How many bytes, which begin at an offset of the image, are in blocks that are of this kind.
+fn cut(bytes: &[u8], at: u64, is: impl Fn(&[u8]) -> bool) -> usize {
+    let mut end = 0;
+    while end < bytes.len() {
+        let within = ((at + end as u64) % BLOCK) as usize;
+        let next = (end + PAGE - within).min(bytes.len());
+        if !is(&bytes[end..next]) {
+            break;
+        }
+        end = next;
+    }
+    end
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|it| *it == [0; 16]) && rest.iter().all(|it| *it == 0)
 }
 
 fn cannot_write(error: std::io::Error) -> Error {

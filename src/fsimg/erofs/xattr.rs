@@ -1,5 +1,6 @@
 //! Extended attributes: behind the inodes, or, where several inodes have the same one, in an area
 //! that they share.
+#![allow(clippy::cast_possible_truncation)] // lengths were looked at
 
 use std::collections::BTreeMap;
 
@@ -57,11 +58,9 @@ impl Xattrs {
         }
         let mut bodies = Vec::with_capacity(uses.len());
         for (at, (set, &uses)) in tree.xattr_sets().zip(uses).enumerate() {
-            let used = uses > 0;
-            let body = if used {
-                body(set, &places)
-            } else {
-                Ok(Vec::new())
+            let body = match uses {
+                0 => Ok(Vec::new()),
+                _ => body(set, &places),
             };
             bodies.push(body.map_err(|why| (at, why))?);
         }

@@ -1,0 +1,5 @@
+//! Images of file systems, and what others make of them.
+
+mod erofs;
+mod grove;
+mod judge;
