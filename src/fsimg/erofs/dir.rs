@@ -1,7 +1,8 @@
 //! Directories: blocks of entries, each with its names behind them.
 #![allow(clippy::cast_possible_truncation)] // what is in a block is not longer
 
-use super::format::{PAGE, Type, u16_at, u64_at};
+use super::format::{PAGE, u16_at, u64_at};
+use super::inode::Type;
 use crate::tree::{Node, NodeId, Thing};
 
 /// Bytes of an entry without its name.

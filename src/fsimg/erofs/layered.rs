@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::format::Layout;
-use super::plan::{Holder, Placed, Plan};
+use super::home::{Holder, Placed};
+use super::inode::Layout;
+use super::plan::Plan;
 use super::{Options, Small, Summary, writer};
 use crate::error::{Error, Result};
 use crate::event::Observer;

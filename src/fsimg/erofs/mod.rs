@@ -56,10 +56,15 @@
 mod chunk;
 mod dir;
 mod format;
+mod home;
+mod inode;
 mod input;
 mod layered;
+mod lookup;
+mod out;
 mod plan;
 mod reader;
+mod walk;
 mod writer;
 mod xattr;
 

@@ -245,8 +245,8 @@ fn attributes(grove: &mut Grove, folder: NodeId) {
     grove.add(folder, "inline", Thing::Folder);
     grove.file(folder, "no-room", &noise(1200));
     grove.plain();
-    for at in 0..300 {
-        grove.xattr(&format!("user.many-{at}"), &[at as u8; 20]);
+    for at in 0..300_u32 {
+        grove.xattr(&format!("user.many-{at}"), &at.to_le_bytes());
     }
     for at in 0..3 {
         grove.file(folder, &format!("many-{at}"), b"x");
@@ -266,13 +266,8 @@ fn holes(grove: &mut Grove, root: NodeId) {
     grove.holes(folder, "start", (1 << 20) + 1, &[(0, b"0123456789")]);
     grove.holes(folder, "small", 3000, &[(100, b"x"), (2000, b"y")]);
     let noise = noise(100_000);
-    let pieces: Vec<(u64, &[u8])> = (0..50_u64)
-        .map(|at| {
-            (
-                at * 40_000 + 77,
-                &noise[at as usize..at as usize * 100 + 500],
-            )
-        })
+    let pieces: Vec<(u64, &[u8])> = (0..50)
+        .map(|at| (at as u64 * 40_000 + 77, &noise[at..at * 100 + 500]))
         .collect();
     grove.holes(folder, "comb", 3_000_000, &pieces);
     grove.holes(

@@ -64,8 +64,31 @@ pub(super) fn with_mount<T>(kind: &str, image: &Path, look: impl FnOnce(&Path) -
         eprintln!("skipped: no {kind} is mounted here");
         return None;
     }
-    let mount = Mount::new(kind, image).unwrap();
+    let mount = Mount::of(kind, image).unwrap();
     Some(look(&mount.0))
+}
+
+/// The digest of what an overlay mount of the images of layers shows, the lowest first.
+pub(super) fn overlaid(images: &[&Path]) -> Option<TreeDigest> {
+    if !mounts("erofs") || !mounts("overlay") {
+        eprintln!("skipped: no overlay is mounted here");
+        return None;
+    }
+    let layers: Vec<_> = images
+        .iter()
+        .map(|it| Mount::of("erofs", it).unwrap())
+        .collect();
+    let paths: Vec<_> = layers
+        .iter()
+        .rev()
+        .map(|it| it.0.to_str().unwrap())
+        .collect();
+    let options = format!("ro,lowerdir={}", paths.join(":"));
+    let whole = Mount::new(&["-t", "overlay", "-o", &options, "overlay"]).unwrap();
+    let tree = Tree::of_directory(&whole.0, Limits::default(), || Ok(())).unwrap();
+    let digest = digest(&tree);
+    drop(whole);
+    Some(digest)
 }
 
 /// Whether the kernel knows a file system and we may mount.
@@ -87,16 +110,17 @@ fn mounts(kind: &str) -> bool {
 struct Mount(std::path::PathBuf);
 
 impl Mount {
-    fn new(kind: &str, image: &Path) -> Result<Self, String> {
+    fn of(kind: &str, image: &Path) -> Result<Self, String> {
+        Self::new(&["-t", kind, "-o", "loop,ro", image.to_str().unwrap()])
+    }
+
+    fn new(arguments: &[&str]) -> Result<Self, String> {
         let name = format!("df-mount-{}", distro_fetch::sys::unique_suffix());
         let point = std::env::temp_dir().join(name);
         std::fs::create_dir(&point).unwrap();
         let mount = Self(point);
-        let output = Command::new("mount")
-            .args(["-t", kind, "-o", "loop,ro"])
-            .args([image, &mount.0])
-            .output()
-            .unwrap();
+        let mut command = Command::new("mount");
+        let output = command.args(arguments).arg(&mount.0).output().unwrap();
         if output.status.success() {
             return Ok(mount);
         }

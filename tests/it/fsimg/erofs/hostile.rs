@@ -104,7 +104,7 @@ fn other_bytes_are_another_tree_or_an_error() {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        (state % below as u64) as usize
+        usize::try_from(state % below as u64).unwrap()
     };
     // What follows the metadata is content.
     let end = image.len() - 3 * 4096;
@@ -121,7 +121,7 @@ fn other_bytes_are_another_tree_or_an_error() {
                 1 => 0xff,
                 2 => bytes[at].wrapping_add(1),
                 3 => bytes[at] ^ 1 << random(8),
-                _ => random(256) as u8,
+                _ => random(256).to_le_bytes()[0],
             };
         }
         if round % 8 != 0 {

@@ -233,6 +233,59 @@ fn a_layer_says_its_whiteouts() {
     assert_eq!(names(words(&lines.overlay().unwrap())), small);
 }
 
+/// Images of layers are what overlayfs wants: it merges them as we do.
+#[test]
+fn the_kernel_merges_layers_too() {
+    let layers = [
+        layer(
+            &[
+                "d755 etc",
+                "f etc/passwd=root",
+                "f etc/gone=1",
+                "d old",
+                "f old/x=1",
+                "d750 opaque",
+                "f opaque/below=1",
+                "f replaced=1",
+                "d file",
+                "f file/x=1",
+                "f folder=1",
+                "c null",
+                "h same->replaced",
+            ],
+            &[],
+        ),
+        layer(
+            &[
+                "d700 etc",
+                "f etc/.wh.gone",
+                "f etc/shadow=2",
+                "f .wh.old",
+                "d opaque",
+                "f opaque/.wh..wh..opq",
+                "f opaque/above=2",
+                "f replaced=2",
+                "f file=2",
+                "d folder",
+                "l folder/link->x",
+            ],
+            &[],
+        ),
+        layer(
+            &["d etc", "f etc/gone=3", "d old", "f old/y=3"],
+            &[("large", 70_000)],
+        ),
+    ];
+    let scratch = Scratch::new();
+    let written = write(&layers, &scratch);
+    let paths = paths(&written, &scratch);
+    let parts: Vec<&Path> = paths[2..].iter().map(PathBuf::as_path).collect();
+    if let Some(seen) = judge::overlaid(&parts) {
+        let merged = Layer::merge(&layers).unwrap();
+        assert_eq!(seen, judge::digest(&merged.tree));
+    }
+}
+
 /// Files with holes keep them, in the layer and in what points at it.
 #[test]
 fn holes_of_layers() {
