@@ -95,6 +95,7 @@ mod content;
 mod digest;
 mod dress;
 mod folders;
+mod grow;
 mod ids;
 mod layer;
 mod merge;
@@ -116,6 +117,8 @@ mod whiteout;
 mod writer;
 
 pub use self::digest::{DigestBuilder, TreeDigest};
+pub use self::dress::Dress;
+pub use self::grow::Grower;
 pub use self::ids::{IdMap, IdRange};
 pub use self::layer::{Dialect, Keep, Layer};
 pub use self::merge::{Forced, Merged};
