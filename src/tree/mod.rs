@@ -94,6 +94,7 @@ mod builder;
 mod content;
 mod digest;
 mod dress;
+mod dump;
 mod folders;
 mod grow;
 mod ids;

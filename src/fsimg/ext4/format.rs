@@ -51,8 +51,6 @@ pub(super) mod compat {
 /// `s_feature_incompat`.
 pub(super) mod incompat {
     pub(in crate::fsimg::ext4) const FILETYPE: u32 = 0x2;
-    pub(in crate::fsimg::ext4) const RECOVER: u32 = 0x4;
-    pub(in crate::fsimg::ext4) const META_BG: u32 = 0x10;
     pub(in crate::fsimg::ext4) const EXTENTS: u32 = 0x40;
     pub(in crate::fsimg::ext4) const BITS64: u32 = 0x80;
     pub(in crate::fsimg::ext4) const FLEX_BG: u32 = 0x200;
@@ -76,7 +74,6 @@ pub(super) mod ro_compat {
 /// `i_flags`.
 pub(super) mod flag {
     pub(in crate::fsimg::ext4) const INDEX: u32 = 0x1000;
-    pub(in crate::fsimg::ext4) const HUGE_FILE: u32 = 0x4_0000;
     pub(in crate::fsimg::ext4) const EXTENTS: u32 = 0x8_0000;
     pub(in crate::fsimg::ext4) const ENCRYPT: u32 = 0x800;
     pub(in crate::fsimg::ext4) const EA_INODE: u32 = 0x20_0000;

@@ -39,6 +39,7 @@ mod format;
 mod geometry;
 mod groups;
 mod hash;
+mod image;
 mod inode;
 mod options;
 mod plan;

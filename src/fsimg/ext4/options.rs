@@ -24,7 +24,8 @@ pub struct Options {
     pub reserved: Reserved,
     /// Whether there is a journal. It takes at least 4 MiB.
     pub journal: bool,
-    /// When the image was made, in seconds since 1970; `None` is the newest time in the tree.
+    /// When the image was made, in seconds since 1970; `None` is the newest time in the
+    /// tree before 2038.
     pub epoch: Option<u64>,
 }
 

@@ -151,7 +151,11 @@ impl<'a> Survey<'a> {
             let seconds = node.mtime().seconds;
             self.report.note(Loss::Time, path, || seconds.to_string());
         }
-        self.newest = self.newest.max(node.mtime());
+        // A time that is far off is a mark, not a moment; and tools distrust a superblock that was
+        // written in the future.
+        if node.mtime().seconds <= i64::from(i32::MAX) {
+            self.newest = self.newest.max(node.mtime());
+        }
         self.attributes(visit, at, sets)?;
         self.numbers[node.id().index()] = number;
         self.items.push(Item {

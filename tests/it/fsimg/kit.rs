@@ -147,7 +147,7 @@ impl Planting {
     }
 }
 
-fn dress(mode: u32) -> Dress {
+pub(crate) fn dress(mode: u32) -> Dress {
     Dress {
         mode,
         mtime: Time {
@@ -238,7 +238,7 @@ fn attributes(planting: &mut Planting) {
     ]);
 }
 
-const EMPTY: Thing<'static> = Thing::File { size: 0 };
+pub(crate) const EMPTY: Thing<'static> = Thing::File { size: 0 };
 
 /// An ACL as the kernel shows it.
 fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {

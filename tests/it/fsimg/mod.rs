@@ -2,4 +2,8 @@
 
 mod ext4;
 mod ext4_geometry;
+mod ext4_hostile;
+mod ext4_mount;
+mod ext4_real;
+mod ext4_scale;
 pub(crate) mod kit;

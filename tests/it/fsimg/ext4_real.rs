@@ -1,0 +1,1 @@
+//! Every root file system of the `shared/` folder, when it is there.
