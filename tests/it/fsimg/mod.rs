@@ -4,6 +4,7 @@ mod ext4;
 mod ext4_geometry;
 mod ext4_hostile;
 mod ext4_mount;
+#[cfg(feature = "fetch")]
 mod ext4_real;
 mod ext4_scale;
 pub(crate) mod kit;
