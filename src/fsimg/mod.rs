@@ -14,7 +14,9 @@
 pub mod ext4;
 
 mod crc32c;
+mod listing;
 mod target;
 mod uuid;
 
+pub use self::listing::list;
 pub use self::uuid::Uuid;

@@ -53,7 +53,11 @@ impl<'a> Target<'a> {
             // In the kernel, which shares blocks where the file system can.
             self.flush().map_err(Trouble::Output)?;
             self.buffer.resize(STEP, 0);
-            let Piece { from: start, length, .. } = piece;
+            let Piece {
+                from: start,
+                length,
+                ..
+            } = piece;
             let copied = sys::copy_run(from, start, self.file, at, length, &mut self.buffer);
             self.buffer.clear();
             return copied.map_err(|error| match error.kind() {

@@ -82,8 +82,15 @@ mod tests {
     fn texts_and_bytes() {
         let text = "0b1e9a14-5c3d-8f70-a1b2-00ff00ff00ff";
         assert_eq!(text.parse::<Uuid>().unwrap().to_string(), text);
-        assert_eq!(text.to_uppercase().parse::<Uuid>().unwrap().to_string(), text);
-        for bad in ["", "0b1e9a145c3d8f70a1b200ff00ff00ff", "0b1e9a14-5c3d-8f70-a1b2-00ff00ff00fg"] {
+        assert_eq!(
+            text.to_uppercase().parse::<Uuid>().unwrap().to_string(),
+            text
+        );
+        for bad in [
+            "",
+            "0b1e9a145c3d8f70a1b200ff00ff00ff",
+            "0b1e9a14-5c3d-8f70-a1b2-00ff00ff00fg",
+        ] {
             assert!(bad.parse::<Uuid>().is_err(), "{bad}");
         }
         let made = Uuid::of_digest("x", &Digest::from_bytes([7; 32])).to_string();

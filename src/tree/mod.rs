@@ -90,11 +90,11 @@
 //! Only root sees `trusted.*`, and can read everything: a digest that is to be compared with an
 //! archive's is made by root.
 
+mod addition;
 mod builder;
 mod content;
 mod digest;
 mod dress;
-mod dump;
 mod folders;
 mod grow;
 mod ids;
@@ -117,6 +117,7 @@ mod walk;
 mod whiteout;
 mod writer;
 
+pub use self::addition::Addition;
 pub use self::digest::{DigestBuilder, TreeDigest};
 pub use self::dress::Dress;
 pub use self::grow::Grower;

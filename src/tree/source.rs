@@ -55,7 +55,12 @@ impl Pieces {
             let from = piece.from.checked_add(piece.length);
             match next.filter(|it| piece.offset >= end && piece.length > 0 && *it <= size) {
                 Some(next) if from.is_some() => end = next,
-                _ => return Err(Error::new(Kind::Format, "a content in pieces that are none")),
+                _ => {
+                    return Err(Error::new(
+                        Kind::Format,
+                        "a content in pieces that are none",
+                    ));
+                }
             }
         }
         self.runs.extend_from_slice(pieces);

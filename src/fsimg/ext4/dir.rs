@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name<'a> {
-    pub(super) name: &'a [u8],
+    pub(super) text: &'a [u8],
     pub(super) inode: u32,
     /// As in [`kind`].
     pub(super) kind: u8,
@@ -17,7 +17,7 @@ pub(super) struct Name<'a> {
 
 impl Name<'_> {
     fn size(&self) -> usize {
-        size(self.name.len())
+        size(self.text.len())
     }
 }
 
@@ -56,10 +56,10 @@ impl<'a> Folder<'a> {
         }
         let mut hashed: Vec<_> = names
             .iter()
-            .map(|it| (half_md4(seed, it.name), *it))
+            .map(|it| (half_md4(seed, it.text), *it))
             .collect();
         hashed.sort_unstable_by(|(a, left), (b, right)| {
-            a.cmp(b).then_with(|| left.name.cmp(right.name))
+            a.cmp(b).then_with(|| left.text.cmp(right.text))
         });
         let (mut leaves, mut used, mut before) = (Vec::<Leaf>::new(), ROOM, None);
         for (at, ((hash, _), name)) in hashed.iter().enumerate() {
@@ -77,7 +77,10 @@ impl<'a> Folder<'a> {
             before = Some(*hash);
         }
         if leaves.len() > IN_ROOT * IN_NODE {
-            let message = format!("{} names are more than a directory of ext4 holds", names.len());
+            let message = format!(
+                "{} names are more than a directory of ext4 holds",
+                names.len()
+            );
             return Err(Error::new(Kind::Format, message));
         }
         Ok(Self {
@@ -108,7 +111,7 @@ impl<'a> Folder<'a> {
     ) -> Result<()> {
         let mut block = vec![0; BLOCK];
         let dots = [(own, &b"."[..]), (parent, b"..")].map(|(inode, name)| Name {
-            name,
+            text: name,
             inode,
             kind: kind::FOLDER.1,
         });
@@ -212,9 +215,9 @@ fn fill<'a>(block: &mut [u8], names: impl IntoIterator<Item = &'a Name<'a>>, see
 fn entry(block: &mut [u8], at: usize, size: usize, name: &Name<'_>) {
     put32(block, at, name.inode);
     put16(block, at + 4, low16(size as u64));
-    block[at + 6] = u8::try_from(name.name.len()).unwrap_or(u8::MAX);
+    block[at + 6] = u8::try_from(name.text.len()).unwrap_or(u8::MAX);
     block[at + 7] = name.kind;
-    block[at + 8..at + 8 + name.name.len()].copy_from_slice(name.name);
+    block[at + 8..at + 8 + name.text.len()].copy_from_slice(name.text);
 }
 
 const fn size(name: usize) -> usize {

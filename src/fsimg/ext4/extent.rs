@@ -17,10 +17,7 @@ pub(super) struct Span {
 }
 
 /// Gives space to runs of blocks of a file: first number and length of each, ascending.
-pub(super) fn allocate(
-    space: &mut Space<'_>,
-    runs: impl Iterator<Item = (u32, u64)>,
-) -> Vec<Span> {
+pub(super) fn allocate(space: &mut Space<'_>, runs: impl Iterator<Item = (u32, u64)>) -> Vec<Span> {
     let mut spans = Vec::new();
     for (logical, length) in runs {
         let mut logical = u64::from(logical);
@@ -48,12 +45,11 @@ pub(super) fn tree_blocks(extents: usize) -> u64 {
     total
 }
 
+/// Blocks of a tree, each with its place.
+type Nodes = Vec<(u64, Box<[u8]>)>;
+
 /// What is in the inode, and the blocks of the tree, which lie where `blocks` says.
-pub(super) fn tree(
-    spans: &[Span],
-    blocks: &[u64],
-    seed: Seed,
-) -> ([u8; 60], Vec<(u64, Box<[u8]>)>) {
+pub(super) fn tree(spans: &[Span], blocks: &[u64], seed: Seed) -> ([u8; 60], Nodes) {
     let mut entries: Vec<(u32, [u8; ENTRY])> = spans.iter().map(leaf).collect();
     let mut made = Vec::new();
     let mut depth = 0;
@@ -134,7 +130,11 @@ impl<'a> Node<'a> {
         self.entries.chunks_exact(ENTRY).map(|entry| {
             let length = u32::from(get16(entry, 4));
             let written = u64::from(length) <= LONGEST;
-            let length = if written { length } else { length - low32(LONGEST) };
+            let length = if written {
+                length
+            } else {
+                length - low32(LONGEST)
+            };
             let span = Span {
                 logical: get32(entry, 0),
                 length,

@@ -103,7 +103,8 @@ impl Seed {
 
     /// That of what belongs to an inode.
     pub(super) fn inode(self, number: u32, generation: u32) -> Self {
-        self.and(&number.to_le_bytes()).and(&generation.to_le_bytes())
+        self.and(&number.to_le_bytes())
+            .and(&generation.to_le_bytes())
     }
 
     /// What comes first is part of it.

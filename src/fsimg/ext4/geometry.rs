@@ -71,13 +71,13 @@ impl Geometry {
             places: Vec::with_capacity(groups as usize),
             reserved: Vec::new(),
         };
-        let last = groups - 1;
-        let room = blocks - u64::from(last) * GROUP_BLOCKS;
-        if geometry.has_backup(last) && room < geometry.copy_blocks() {
-            if last == 0 {
+        let tail = groups - 1;
+        let room = blocks - u64::from(tail) * GROUP_BLOCKS;
+        if geometry.has_backup(tail) && room < geometry.copy_blocks() {
+            if tail == 0 {
                 return Err(geometry.copy_blocks());
             }
-            geometry.backups = Backups::Only(u32::from(last > 1));
+            geometry.backups = Backups::Only(u32::from(tail > 1));
         }
         geometry.place()?;
         Ok(geometry)
@@ -238,7 +238,11 @@ mod tests {
         let mib = 256;
         let sizes = [8 * mib, 100 * mib, 127 * mib, 128 * mib, 129 * mib];
         let odd = (1..40).flat_map(|group: u64| [0, 1, 2, 3, 300].map(|it| group * 32_768 + it));
-        for blocks in sizes.into_iter().chain(odd).chain([1 << 32, (1 << 32) + 77]) {
+        for blocks in sizes
+            .into_iter()
+            .chain(odd)
+            .chain([1 << 32, (1 << 32) + 77])
+        {
             let geometry = Geometry::new(blocks, blocks / 4).unwrap();
             assert_eq!(geometry.places.len(), geometry.groups as usize);
             let total: u64 = geometry.reserved.iter().map(|run| run.length).sum();
@@ -248,7 +252,10 @@ mod tests {
             assert_eq!(total, expect, "{blocks}: nothing overlaps");
             let ends = geometry.reserved.windows(2);
             assert!(ends.into_iter().all(|pair| pair[0].end() < pair[1].start));
-            assert!(geometry.reserved.last().unwrap().end() <= blocks, "{blocks}");
+            assert!(
+                geometry.reserved.last().unwrap().end() <= blocks,
+                "{blocks}"
+            );
         }
         assert!(Geometry::new(3, 16).is_err());
     }

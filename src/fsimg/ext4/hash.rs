@@ -34,18 +34,41 @@ fn mix(state: &mut [u32; 4], input: [u32; 8]) {
     let first = |x: u32, y: u32, z: u32| z ^ (x & (y ^ z));
     let second = |x: u32, y: u32, z: u32| (x & y).wrapping_add((x ^ y) & z);
     let third = |x: u32, y: u32, z: u32| x ^ y ^ z;
-    let mut round = |f: &dyn Fn(u32, u32, u32) -> u32, add: u32, order: [usize; 8], by: [u32; 4]| {
-        for four in order.as_chunks::<4>().0 {
-            let word = |nth: usize| input[four[nth]].wrapping_add(add);
-            a = a.wrapping_add(f(b, c, d)).wrapping_add(word(0)).rotate_left(by[0]);
-            d = d.wrapping_add(f(a, b, c)).wrapping_add(word(1)).rotate_left(by[1]);
-            c = c.wrapping_add(f(d, a, b)).wrapping_add(word(2)).rotate_left(by[2]);
-            b = b.wrapping_add(f(c, d, a)).wrapping_add(word(3)).rotate_left(by[3]);
-        }
-    };
+    let mut round =
+        |f: &dyn Fn(u32, u32, u32) -> u32, add: u32, order: [usize; 8], by: [u32; 4]| {
+            for four in order.as_chunks::<4>().0 {
+                let word = |nth: usize| input[four[nth]].wrapping_add(add);
+                a = a
+                    .wrapping_add(f(b, c, d))
+                    .wrapping_add(word(0))
+                    .rotate_left(by[0]);
+                d = d
+                    .wrapping_add(f(a, b, c))
+                    .wrapping_add(word(1))
+                    .rotate_left(by[1]);
+                c = c
+                    .wrapping_add(f(d, a, b))
+                    .wrapping_add(word(2))
+                    .rotate_left(by[2]);
+                b = b
+                    .wrapping_add(f(c, d, a))
+                    .wrapping_add(word(3))
+                    .rotate_left(by[3]);
+            }
+        };
     round(&first, 0, [0, 1, 2, 3, 4, 5, 6, 7], [3, 7, 11, 19]);
-    round(&second, 0x5a82_7999, [1, 3, 5, 7, 0, 2, 4, 6], [3, 5, 9, 13]);
-    round(&third, 0x6ed9_eba1, [3, 7, 2, 6, 1, 5, 0, 4], [3, 9, 11, 15]);
+    round(
+        &second,
+        0x5a82_7999,
+        [1, 3, 5, 7, 0, 2, 4, 6],
+        [3, 5, 9, 13],
+    );
+    round(
+        &third,
+        0x6ed9_eba1,
+        [3, 7, 2, 6, 1, 5, 0, 4],
+        [3, 9, 11, 15],
+    );
     for (word, now) in state.iter_mut().zip([a, b, c, d]) {
         *word = word.wrapping_add(now);
     }

@@ -91,7 +91,10 @@ impl Image {
         }
         for (bits, known) in [(wanted, WANTED), (read_only, READ_ONLY)] {
             if bits & !known != 0 {
-                return refuse(&format!("features that are not known: {:#x}", bits & !known));
+                return refuse(&format!(
+                    "features that are not known: {:#x}",
+                    bits & !known
+                ));
             }
         }
         if wanted & NEEDED != NEEDED || long(0x4c) != 1 || get16(&bytes, 0x3a) != 1 {
@@ -101,7 +104,11 @@ impl Image {
         let high = if is_64 { long(0x150) } else { 0 };
         let blocks = u64::from(high) << 32 | u64::from(long(0x04));
         let (shift, per_group, group_blocks) = (long(0x18), long(0x28), long(0x20));
-        let descriptor = if is_64 { get16(&bytes, 0xfe).into() } else { 32 };
+        let descriptor = if is_64 {
+            get16(&bytes, 0xfe).into()
+        } else {
+            32
+        };
         let inode_size = usize::from(get16(&bytes, 0x58));
         if shift > 5 || long(0x1c) != shift {
             return refuse("blocks of another size");
@@ -150,9 +157,9 @@ impl Image {
     }
 
     fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(bytes, at).map_err(|error| {
-            Error::new(Kind::Local, "cannot read the image").with_source(error)
-        })
+        self.file
+            .read_exact_at(bytes, at)
+            .map_err(|error| Error::new(Kind::Local, "cannot read the image").with_source(error))
     }
 
     pub(super) fn read_block(&self, number: u64) -> Result<Vec<u8>> {
@@ -349,7 +356,13 @@ impl Image {
             inode.body.to_vec()
         } else {
             match self.spans(inode)?[..] {
-                [Span { logical: 0, physical, .. }] => self.read_block(physical)?,
+                [
+                    Span {
+                        logical: 0,
+                        physical,
+                        ..
+                    },
+                ] => self.read_block(physical)?,
                 _ => Vec::new(),
             }
         };
@@ -373,7 +386,10 @@ struct Walk {
 }
 
 pub(super) fn refuse<T>(why: &str) -> Result<T> {
-    Err(Error::new(Kind::Format, format!("no ext4 image that can be read: {why}")))
+    Err(Error::new(
+        Kind::Format,
+        format!("no ext4 image that can be read: {why}"),
+    ))
 }
 
 const KINDS: [(u16, u8); 7] = [

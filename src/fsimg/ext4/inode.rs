@@ -112,7 +112,11 @@ pub(super) fn device_body(device: Device) -> [u8; 60] {
     if major < 256 && minor < 256 {
         put32(&mut body, 0, major << 8 | minor);
     } else {
-        put32(&mut body, 4, minor & 0xff | major << 8 | (minor & !0xff) << 12);
+        put32(
+            &mut body,
+            4,
+            minor & 0xff | major << 8 | (minor & !0xff) << 12,
+        );
     }
     body
 }
@@ -153,7 +157,17 @@ mod tests {
             assert_eq!(Time::decode(low, extra).map(|it| it.seconds), Some(expect));
         };
         let (least, most) = (-(1_i64 << 31), (1_i64 << 31) - 1 + (3 << 32));
-        for seconds in [0, 1, -1, 1 << 31, (1 << 31) - 1, 1 << 32, 10_413_792_000, least, most] {
+        for seconds in [
+            0,
+            1,
+            -1,
+            1 << 31,
+            (1 << 31) - 1,
+            1 << 32,
+            10_413_792_000,
+            least,
+            most,
+        ] {
             check(seconds, seconds);
         }
         check(least - 1, least);
@@ -162,7 +176,14 @@ mod tests {
 
     #[test]
     fn devices_come_back() {
-        for (major, minor) in [(0, 0), (1, 3), (255, 255), (256, 0), (4095, 1_048_575), (8, 256)] {
+        for (major, minor) in [
+            (0, 0),
+            (1, 3),
+            (255, 255),
+            (256, 0),
+            (4095, 1_048_575),
+            (8, 256),
+        ] {
             let device = Device { major, minor };
             assert_eq!(device_of(&device_body(device)), device);
         }

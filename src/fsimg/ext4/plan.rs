@@ -40,7 +40,10 @@ impl<'a> Plan<'a> {
     pub fn new(tree: &'a Tree, options: &Options) -> Result<Self> {
         let refuse = |why: String| Err(Error::new(Kind::Other, why));
         if options.label.len() > 16 || options.label.contains('\0') {
-            return refuse(format!("the label {:?} has more than 16 bytes", options.label));
+            return refuse(format!(
+                "the label {:?} has more than 16 bytes",
+                options.label
+            ));
         }
         if let Some(size) = options.size
             && (size == 0 || size % BLOCK_SIZE != 0 || size / BLOCK_SIZE > MOST)
@@ -112,7 +115,8 @@ impl Fitter<'_, '_> {
     fn roomy(&mut self, blocks: u64) -> Option<Layout> {
         let groups = blocks.div_ceil(GROUP_BLOCKS);
         let most = (groups * GROUP_INODES).min(u64::from(u32::MAX) - 16 * groups);
-        let wanted = (blocks * BLOCK_SIZE / self.options.inode_ratio).max(self.used + self.used / 10);
+        let wanted =
+            (blocks * BLOCK_SIZE / self.options.inode_ratio).max(self.used + self.used / 10);
         let mut more = wanted.min(most).saturating_sub(self.used);
         loop {
             match self.fit(blocks, self.used + more) {
@@ -172,7 +176,12 @@ impl Fitter<'_, '_> {
 
 /// As many as `mke2fs` gives a journal, about.
 fn journal_blocks(blocks: u64) -> u64 {
-    let steps = [(1 << 15, 1 << 10), (1 << 18, 1 << 12), (1 << 19, 1 << 13), (1 << 22, 1 << 14)];
+    let steps = [
+        (1 << 15, 1 << 10),
+        (1 << 18, 1 << 12),
+        (1 << 19, 1 << 13),
+        (1 << 22, 1 << 14),
+    ];
     let step = steps.into_iter().find(|(below, _)| blocks < *below);
     step.map_or(1 << 16, |(_, length)| length)
 }

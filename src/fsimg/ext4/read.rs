@@ -145,7 +145,11 @@ impl Reading {
                 };
                 if let [dot, rest @ ..] = dots {
                     dots = rest;
-                    let expect = if rest.is_empty() { folder.parent } else { inode.number };
+                    let expect = if rest.is_empty() {
+                        folder.parent
+                    } else {
+                        inode.number
+                    };
                     if name != *dot || number != expect {
                         return inode.refuse("it does not say what it is in");
                     }
@@ -203,11 +207,17 @@ impl Reading {
             return inode.refuse("it is of another type than its name says");
         }
         if inode.kind() == kind::FOLDER.0 {
-            if folder.depth == 0 && number == FIRST && name == b"lost+found" && self.is_bare(&inode)? {
+            if folder.depth == 0
+                && number == FIRST
+                && name == b"lost+found"
+                && self.is_bare(&inode)?
+            {
                 return Ok(true);
             }
             let dress = self.dress(&inode)?;
-            let id = self.grower.add(folder.id, name, &dress, Thing::Folder, &[])?;
+            let id = self
+                .grower
+                .add(folder.id, name, &dress, Thing::Folder, &[])?;
             next.push(Folder {
                 parent: folder.inode.number,
                 id,
@@ -236,11 +246,14 @@ impl Reading {
         };
         let id = self.grower.add(folder.id, name, &dress, thing, &pieces)?;
         drop(text);
-        self.seen.insert(number, Seen {
-            id,
-            links: inode.links,
-            names: 1,
-        });
+        self.seen.insert(
+            number,
+            Seen {
+                id,
+                links: inode.links,
+                names: 1,
+            },
+        );
         Ok(false)
     }
 
@@ -255,7 +268,7 @@ impl Reading {
             let own = self.image.own_seed(inode);
             let end = names_end(&block, own, false).unwrap_or(0);
             let dots = if nth == 0 { 2 } else { 0 };
-            let used = |it: &Option<(u32, u8, &[u8])>| it.is_none_or(|(number, ..)| number != 0);
+            let used = |it: &Option<Listed<'_>>| it.is_none_or(|(number, ..)| number != 0);
             if end == 0 || names(&block[..end]).filter(used).count() != dots {
                 return Ok(false);
             }
@@ -315,7 +328,7 @@ fn names_end(block: &[u8], seed: Option<Seed>, is_root: bool) -> Option<usize> {
 }
 
 /// The names in a block: inode, type, name. `None` is what is no name, and the last.
-fn names(block: &[u8]) -> impl Iterator<Item = Option<(u32, u8, &[u8])>> {
+fn names(block: &[u8]) -> impl Iterator<Item = Option<Listed<'_>>> {
     let mut left = block;
     std::iter::from_fn(move || {
         if left.is_empty() {
@@ -327,8 +340,11 @@ fn names(block: &[u8]) -> impl Iterator<Item = Option<(u32, u8, &[u8])>> {
     })
 }
 
+/// A name in a directory: inode, type, text.
+type Listed<'a> = (u32, u8, &'a [u8]);
+
 /// A name, and what comes after it.
-fn one(block: &[u8]) -> Option<((u32, u8, &[u8]), &[u8])> {
+fn one(block: &[u8]) -> Option<(Listed<'_>, &[u8])> {
     let [.., length, code] = *block.first_chunk::<8>()?;
     let size = usize::from(get16(block, 4));
     let end = 8 + usize::from(length);

@@ -54,6 +54,16 @@ pub(super) struct Survey<'a> {
     pub(super) report: Report,
 }
 
+/// What is known of a set of attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// It fits into inodes.
+    Inline,
+    /// It needs a block; the last one made for it.
+    Block(usize),
+}
+
 /// Where the blocks of an item are.
 #[derive(Debug)]
 pub(super) struct Laid {
@@ -80,7 +90,7 @@ impl<'a> Survey<'a> {
         };
         let mut names = Sha256::new().chain_update(HASH_SEED);
         // For each set of attributes: whether it needs a block, and the last one that there is.
-        let mut sets = vec![None; tree.xattr_sets().len()];
+        let mut sets = vec![Known::Nothing; tree.xattr_sets().len()];
         for visit in tree.walk() {
             names.update(&visit.path);
             names.update([0]);
@@ -89,7 +99,11 @@ impl<'a> Survey<'a> {
             }
             survey.report.entries += 1;
         }
-        for (word, bytes) in survey.hash_seed.iter_mut().zip(names.finalize().as_chunks::<4>().0) {
+        for (word, bytes) in survey
+            .hash_seed
+            .iter_mut()
+            .zip(names.finalize().as_chunks::<4>().0)
+        {
             *word = u32::from_le_bytes(*bytes);
         }
         for at in 0..survey.items.len() {
@@ -101,7 +115,7 @@ impl<'a> Survey<'a> {
         Ok(survey)
     }
 
-    fn add(&mut self, visit: &Visit<'_>, sets: &mut [Option<Option<usize>>]) -> Result<()> {
+    fn add(&mut self, visit: &Visit<'_>, sets: &mut [Known]) -> Result<()> {
         let node = visit.node;
         let path = &visit.path;
         let refuse = |why: String| {
@@ -120,19 +134,33 @@ impl<'a> Survey<'a> {
             }
             self.lost_found = Some(node.id());
         }
-        if [node.uid(), node.gid()].iter().any(|id| *id >= u64::from(u32::MAX)) {
-            return refuse(format!("the owner {}:{} has more than 32 bits", node.uid(), node.gid()));
+        if [node.uid(), node.gid()]
+            .iter()
+            .any(|id| *id >= u64::from(u32::MAX))
+        {
+            return refuse(format!(
+                "the owner {}:{} has more than 32 bits",
+                node.uid(),
+                node.gid()
+            ));
         }
         if node.names() > LINKS {
-            return refuse(format!("{} names, a file of ext4 has at most {LINKS}", node.names()));
+            return refuse(format!(
+                "{} names, a file of ext4 has at most {LINKS}",
+                node.names()
+            ));
         }
         let mut blocks = 0;
         match node.thing() {
             Thing::File { size } if size > LARGEST => {
-                return refuse(format!("{size} bytes, a file of ext4 has at most {LARGEST}"));
+                return refuse(format!(
+                    "{size} bytes, a file of ext4 has at most {LARGEST}"
+                ));
             }
             Thing::File { size } => {
-                let data = node.extents().map(|map| map.iter().map(|it| it.length).sum());
+                let data = node
+                    .extents()
+                    .map(|map| map.iter().map(|it| it.length).sum());
                 self.bytes += data.unwrap_or(size);
             }
             Thing::Symlink(text) if text.is_empty() || text.len() >= BLOCK || text.contains(&0) => {
@@ -167,40 +195,37 @@ impl<'a> Survey<'a> {
     }
 
     /// Shares blocks of attributes.
-    fn attributes(
-        &mut self,
-        visit: &Visit<'_>,
-        at: usize,
-        sets: &mut [Option<Option<usize>>],
-    ) -> Result<()> {
+    fn attributes(&mut self, visit: &Visit<'_>, at: usize, sets: &mut [Known]) -> Result<()> {
         let set = visit.node.xattrs();
         if set.is_empty() {
             return Ok(());
         }
         let known = &mut sets[visit.node.xattr_set()];
-        if *known == Some(None) {
+        if *known == Known::Inline {
             return Ok(());
         }
         let full = |shared: &Shared| shared.uses >= SHARERS;
-        let last = known.flatten().filter(|it| !full(&self.shared[*it]));
-        if let Some(last) = last {
+        if let Known::Block(last) = *known
+            && !full(&self.shared[last])
+        {
             self.shared[last].uses += 1;
             self.sharers.insert(at, last);
             return Ok(());
         }
-        let packed = Packed::new(set, ROOM).map_err(|why| {
-            Error::new(Kind::Format, format!("{}: {why}", shown(&visit.path)))
-        })?;
+        let packed = Packed::new(set, ROOM)
+            .map_err(|why| Error::new(Kind::Format, format!("{}: {why}", shown(&visit.path))))?;
         for name in &packed.left_out {
             let detail = || name.escape_ascii().to_string();
             self.report.note(Loss::Xattr, &visit.path, detail);
         }
         if packed.block.is_none() {
             // What is left out is noted for each thing that has it.
-            *known = packed.left_out.is_empty().then_some(None);
+            if packed.left_out.is_empty() {
+                *known = Known::Inline;
+            }
             return Ok(());
         }
-        *known = Some(Some(self.shared.len()));
+        *known = Known::Block(self.shared.len());
         self.sharers.insert(at, self.shared.len());
         self.shared.push(Shared {
             owner: at,
@@ -237,7 +262,12 @@ impl<'a> Survey<'a> {
         let node = self.tree.node(item.node);
         let spans = match node.thing() {
             Thing::File { size } => extent::allocate(space, runs(node, size)),
-            _ => extent::allocate(space, (item.blocks > 0).then_some((0, item.blocks.into())).into_iter()),
+            _ => extent::allocate(
+                space,
+                (item.blocks > 0)
+                    .then_some((0, item.blocks.into()))
+                    .into_iter(),
+            ),
         };
         let count = extent::tree_blocks(spans.len());
         let nodes = (0..count).map(|_| space.some(1).start).collect();
@@ -266,19 +296,22 @@ impl<'a> Survey<'a> {
     pub(super) fn folder(&self, node: Node<'a>) -> Result<Folder<'a>> {
         let mut names: Vec<_> = node
             .children()
-            .map(|(name, child)| Name {
-                name,
+            .map(|(text, child)| Name {
+                text,
                 inode: self.number(child.id()),
                 kind: kind_of(child.thing()).1,
             })
             .collect();
         if node.id() == NodeId::ROOT && self.makes_lost_found() {
-            let at = names.partition_point(|it| it.name < b"lost+found".as_slice());
-            names.insert(at, Name {
-                name: b"lost+found",
-                inode: FIRST,
-                kind: kind::FOLDER.1,
-            });
+            let at = names.partition_point(|it| it.text < b"lost+found".as_slice());
+            names.insert(
+                at,
+                Name {
+                    text: b"lost+found",
+                    inode: FIRST,
+                    kind: kind::FOLDER.1,
+                },
+            );
         }
         let least = if self.lost_found == Some(node.id()) {
             LOST_FOUND
@@ -291,7 +324,10 @@ impl<'a> Survey<'a> {
     /// Its number of links: 1 says that there are too many to count.
     pub(super) fn links(&self, node: Node<'a>) -> u16 {
         let links = if node.is_folder() {
-            let below = node.children().filter(|(_, child)| child.is_folder()).count();
+            let below = node
+                .children()
+                .filter(|(_, child)| child.is_folder())
+                .count();
             let ours = node.id() == NodeId::ROOT && self.makes_lost_found();
             2 + below + usize::from(ours)
         } else {

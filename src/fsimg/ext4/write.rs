@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dir::Folder;
 use super::extent::{self, Span};
-use super::format::{
-    BLOCK, BLOCK_SIZE, FIRST, INODE, JOURNAL, ROOT, Seed, flag, kind, put32,
-};
+use super::format::{BLOCK, BLOCK_SIZE, FIRST, INODE, JOURNAL, ROOT, Seed, flag, kind, put32};
 use super::geometry::Space;
 use super::inode::{Clock as _, Inode, ROOM, device_body};
 use super::options::{Options, Summary};
@@ -46,12 +44,7 @@ impl Plan<'_> {
     /// # Errors
     /// [`Kind::Local`] if a content cannot be read or the image not be written;
     /// [`Kind::Cancelled`] if the observer says so.
-    pub fn write(
-        &self,
-        output: &File,
-        observer: &dyn Observer,
-        subject: &str,
-    ) -> Result<Summary> {
+    pub fn write(&self, output: &File, observer: &dyn Observer, subject: &str) -> Result<Summary> {
         let mut target = Target::new(output, self.size())?;
         let uuid = self.contents(&mut target, observer, subject)?;
         let seed = Seed::of(uuid.as_bytes());
@@ -129,9 +122,11 @@ impl Plan<'_> {
         let of = |digest: &Digest| Uuid::of_digest(UUID, digest);
         let known = self.options.uuid.or(self.options.identity.as_ref().map(of));
         let stop = AtomicBool::new(false);
-        let tell = |_, _| match stop.load(Ordering::Relaxed) {
-            true => Err(Error::new(Kind::Cancelled, "stopped while hashing")),
-            false => Ok(()),
+        let tell = |_, _| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::new(Kind::Cancelled, "stopped while hashing"));
+            }
+            Ok(())
         };
         std::thread::scope(|scope| {
             let hash = || self.survey.tree.digest(NonZeroUsize::MIN, tell);
@@ -177,10 +172,14 @@ impl Plan<'_> {
                         .ok_or_else(|| cannot("its holes are not where they were".to_owned()))?;
                     let length = piece.length.min(room).min(CHUNK);
                     let part = Piece { length, ..piece };
-                    target.copy(place, file, part).map_err(|trouble| match trouble {
-                        Trouble::Input(error) => cannot("cannot read it".to_owned()).with_source(error),
-                        Trouble::Output(error) => error,
-                    })?;
+                    target
+                        .copy(place, file, part)
+                        .map_err(|trouble| match trouble {
+                            Trouble::Input(error) => {
+                                cannot("cannot read it".to_owned()).with_source(error)
+                            }
+                            Trouble::Output(error) => error,
+                        })?;
                     piece.offset += length;
                     piece.from += length;
                     piece.length -= length;
@@ -234,7 +233,11 @@ impl Plan<'_> {
         }
         let data: u64 = laid.spans.iter().map(|it| u64::from(it.length)).sum();
         let (mode, _) = kind_of(node.thing());
-        let permissions = if mode == kind::SYMLINK.0 { 0o777 } else { node.mode() };
+        let permissions = if mode == kind::SYMLINK.0 {
+            0o777
+        } else {
+            node.mode()
+        };
         let mut inode = Inode {
             // 12 bits: what a tree has.
             mode: mode | (permissions & 0o7777) as u16,
@@ -266,17 +269,14 @@ impl Plan<'_> {
             Thing::File { size } => inode.size = size,
             Thing::Symlink(text) => {
                 inode.size = text.len() as u64;
-                match laid.spans.first() {
-                    Some(span) => {
-                        let mut block = text.to_vec();
-                        block.resize(BLOCK, 0);
-                        target.put(span.physical * BLOCK_SIZE, &block)?;
-                    }
-                    None => {
-                        inode.flags = 0;
-                        inode.body = [0; 60];
-                        inode.body[..text.len().min(FAST)].copy_from_slice(text);
-                    }
+                if let Some(span) = laid.spans.first() {
+                    let mut block = text.to_vec();
+                    block.resize(BLOCK, 0);
+                    target.put(span.physical * BLOCK_SIZE, &block)?;
+                } else {
+                    inode.flags = 0;
+                    inode.body = [0; 60];
+                    inode.body[..text.len().min(FAST)].copy_from_slice(text);
                 }
             }
             Thing::Character(device) | Thing::Block(device) => {

@@ -42,7 +42,9 @@ impl Packed {
         }
         // The order in which the kernel looks for them.
         all.sort();
-        let all = all.into_iter().map(|(index, _, name, value)| Attribute { index, name, value });
+        let all = all
+            .into_iter()
+            .map(|(index, _, name, value)| Attribute { index, name, value });
         let (mut inline, mut outside) = (Vec::new(), Vec::new());
         let mut left = room.saturating_sub(HEADER_INLINE + END);
         for attribute in all {
@@ -57,7 +59,13 @@ impl Packed {
         if !inline.is_empty() {
             packed.inline = vec![0; room];
             put32(&mut packed.inline, 0, MAGIC);
-            write(&mut packed.inline, HEADER_INLINE, HEADER_INLINE, &inline, false);
+            write(
+                &mut packed.inline,
+                HEADER_INLINE,
+                HEADER_INLINE,
+                &inline,
+                false,
+            );
         }
         if !outside.is_empty() {
             let size = outside.iter().map(Attribute::size).sum::<usize>();

@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Tree {
 
 pub(super) fn dump(tree: &Tree) -> String {
     let mut text = Vec::new();
-    tree.dump(&mut text).unwrap();
+    distro_fetch::fsimg::list(tree, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -63,7 +63,10 @@ fn the_same_bytes_everywhere() {
     std::fs::write(&again, vec![0xff; 3 << 20]).unwrap();
     bench.image("two", &back_and_forth(&bench, &tree), &Options::default());
     assert_eq!(sum, sha256(&again), "from an image");
-    assert_eq!(sum, "6775b998dd84c389b48cab1e909824f7e464075c87000dc0c3622f094b0be0a9");
+    assert_eq!(
+        sum,
+        "6775b998dd84c389b48cab1e909824f7e464075c87000dc0c3622f094b0be0a9"
+    );
 }
 
 /// The tree, read from an image: other numbers, other sources.

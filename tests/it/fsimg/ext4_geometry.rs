@@ -64,8 +64,19 @@ fn too_small_says_how_much_it_takes() {
     };
     let error = plan(4096).unwrap_err();
     assert_eq!(error.kind(), Kind::Other);
-    let needed: u64 = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(plan(needed - 4096).unwrap_err().to_string().ends_with(&needed.to_string()));
+    let needed: u64 = error
+        .to_string()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        plan(needed - 4096)
+            .unwrap_err()
+            .to_string()
+            .ends_with(&needed.to_string())
+    );
     assert_eq!(plan(needed).unwrap(), needed);
     let options = Options {
         size: Some(needed),
@@ -76,7 +87,10 @@ fn too_small_says_how_much_it_takes() {
     assert!(summary.used <= needed);
     assert!(plan(needed + 1).is_err(), "no multiple of a block");
     let (_, usual) = bench.image("usual", &tree, &Options::default());
-    assert_eq!(usual.size, (needed / 4096 + (needed / 4096).div_ceil(10)) * 4096);
+    assert_eq!(
+        usual.size,
+        (needed / 4096 + (needed / 4096).div_ceil(10)) * 4096
+    );
 }
 
 #[test]
@@ -109,7 +123,11 @@ fn what_dumpe2fs_sees() {
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
-    assert_eq!(said.matches("Sun Sep 13").count(), 3, "made, written, checked: {said}");
+    assert_eq!(
+        said.matches("Sun Sep 13").count(),
+        3,
+        "made, written, checked: {said}"
+    );
     assert_eq!(summary.inodes, 4096);
     let too_long = Options {
         label: "seventeen bytes.!".to_owned(),

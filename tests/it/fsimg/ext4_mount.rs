@@ -17,7 +17,11 @@ impl Mounted {
     fn new(bench: &Bench, image: &Path, options: &str) -> Option<Self> {
         let at = bench.path("mounted");
         std::fs::create_dir_all(&at).unwrap();
-        let output = Command::new("mount").args(["-t", "ext4", "-o", options]).arg(image).arg(&at).output();
+        let output = Command::new("mount")
+            .args(["-t", "ext4", "-o", options])
+            .arg(image)
+            .arg(&at)
+            .output();
         match output {
             Ok(output) if output.status.success() => Some(Self(at)),
             other => {
@@ -62,7 +66,10 @@ fn the_kernel_sees_the_tree() {
             let mut expect = Vec::new();
             let stored = tree.find(name.as_bytes()).unwrap().open().unwrap();
             std::io::Read::read_to_end(&mut stored.content(), &mut expect).unwrap();
-            assert!(std::fs::read(mounted.0.join(name)).unwrap() == expect, "{name}");
+            assert!(
+                std::fs::read(mounted.0.join(name)).unwrap() == expect,
+                "{name}"
+            );
         }
     }
 }
@@ -73,7 +80,10 @@ fn the_kernel_writes_into_it() {
     let bench = Bench::new();
     let mut planting = Planting::new();
     for nth in 0..10_000 {
-        planting.add(format!("crowd/{nth:0250}"), if nth % 9 == 0 { Thing::Folder } else { EMPTY });
+        planting.add(
+            format!("crowd/{nth:0250}"),
+            if nth % 9 == 0 { Thing::Folder } else { EMPTY },
+        );
     }
     for nth in 0..50 {
         planting.with(format!("shared/{nth}"), EMPTY, &[], |it| {

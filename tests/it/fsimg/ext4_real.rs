@@ -21,12 +21,17 @@ fn convert(bench: &Bench, source: &str) {
         observer: &Silent,
     };
     let spelled = Spelled::parse(source).unwrap();
-    let tree = Source::open(&spelled, opening).unwrap().tree(opening).unwrap();
+    let tree = Source::open(&spelled, opening)
+        .unwrap()
+        .tree(opening)
+        .unwrap();
     check(bench, "real", &tree, &Options::default());
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|it| it.unwrap().path());
     let mut names: Vec<_> = files.map(|it| it.to_string_lossy().into_owned()).collect();
     names.retain(|name| name.contains(".tar."));
     names.sort();
@@ -49,7 +54,9 @@ fn archives() {
 #[test]
 fn layers() {
     let bench = Bench::new();
-    let Some(folder) = shared("images/oci") else { return };
+    let Some(folder) = shared("images/oci") else {
+        return;
+    };
     let folder = folder.to_str().unwrap();
     for tag in ["base", "l1", "l2", "l3", "final"] {
         convert(&bench, &format!("oci:{folder}/alpine-umoci:{tag}"));

@@ -10,7 +10,13 @@ use super::kit::{Bench, EMPTY, Planting, fsck, judge};
 #[test]
 fn directories_of_ten_and_a_hundred_thousand_names() {
     let bench = Bench::new();
-    for (count, length) in [(1, 200), (20, 200), (10_000, 12), (100_000, 8), (10_000, 255)] {
+    for (count, length) in [
+        (1, 200),
+        (20, 200),
+        (10_000, 12),
+        (100_000, 8),
+        (10_000, 255),
+    ] {
         let mut planting = Planting::new();
         planting.add("crowd", Thing::Folder);
         for nth in 0..count {
@@ -21,13 +27,20 @@ fn directories_of_ten_and_a_hundred_thousand_names() {
         let tree = planting.tree();
         check(&bench, &name, &tree, &Options::default());
         let (path, _) = bench.image(&name, &tree, &Options::default());
-        let said = judge("debugfs", &["-R", "htree_dump /crowd", path.to_str().unwrap()]);
+        let said = judge(
+            "debugfs",
+            &["-R", "htree_dump /crowd", path.to_str().unwrap()],
+        );
         let levels = match (count, length) {
             (..20, _) => None,
             (10_000, 255) => Some("Indirect levels: 1"),
             _ => Some("Indirect levels: 0"),
         };
-        assert!(levels.is_none_or(|it| said.contains(it)), "{name}: {}", &said[..400]);
+        assert!(
+            levels.is_none_or(|it| said.contains(it)),
+            "{name}: {}",
+            &said[..400]
+        );
         std::fs::remove_file(path).unwrap();
     }
 }
@@ -76,7 +89,12 @@ fn large_and_scattered_files() {
             pieces.push(piece);
         }
         let size = count * 8192;
-        planting.with(format!("pieces-{count}"), Thing::File { size }, &pieces, |_| ());
+        planting.with(
+            format!("pieces-{count}"),
+            Thing::File { size },
+            &pieces,
+            |_| (),
+        );
     }
     let tree = planting.tree();
     let options = Options {
@@ -89,7 +107,9 @@ fn large_and_scattered_files() {
     let back = super::ext4::read(&path);
     assert_eq!(super::ext4::dump(&back), super::ext4::dump(&tree));
     for visit in tree.walk() {
-        let Thing::File { size } = visit.node.thing() else { continue };
+        let Thing::File { size } = visit.node.thing() else {
+            continue;
+        };
         let there = back.find(&visit.path).unwrap();
         let sum = |node: distro_fetch::tree::Node<'_>| -> Vec<u8> {
             let mut data = Vec::new();
@@ -99,7 +119,11 @@ fn large_and_scattered_files() {
             data.retain(|byte| *byte != 0);
             data
         };
-        assert!(size > 0 && sum(visit.node) == sum(there), "{:?}", visit.path);
+        assert!(
+            size > 0 && sum(visit.node) == sum(there),
+            "{:?}",
+            visit.path
+        );
     }
     let blocks = std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap());
     assert!(blocks * 512 < 1 << 30, "the image has holes, too: {blocks}");
@@ -117,14 +141,16 @@ fn attributes_that_overflow() {
     }
     for length in 0..300 {
         planting.with(format!("each/{length}"), EMPTY, &[], |it| {
-            let value = |seed: usize| (0..length).map(|at| (at * seed) as u8).collect();
+            let value = |seed: usize| (0..length).map(|at| (at * seed & 0xff) as u8).collect();
             it.xattrs.insert(b"user.one".to_vec(), value(1));
-            it.xattrs.insert(format!("trusted.{length}").into_bytes(), value(3));
+            it.xattrs
+                .insert(format!("trusted.{length}").into_bytes(), value(3));
             it.xattrs.insert(b"security.\xff\xfe".to_vec(), value(7));
         });
     }
     planting.with("other", EMPTY, &[], |it| {
-        it.xattrs.insert(b"security.selinux".to_vec(), b"kept".to_vec());
+        it.xattrs
+            .insert(b"security.selinux".to_vec(), b"kept".to_vec());
         it.xattrs.insert(b"user.x".to_vec(), Vec::new());
     });
     check(&bench, "attributes", &planting.tree(), &Options::default());
@@ -135,7 +161,12 @@ fn attributes_that_overflow() {
     });
     let error = Plan::new(&planting.tree(), &Options::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Format);
-    assert!(error.to_string().starts_with("a/too-much: its extended attributes"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("a/too-much: its extended attributes"),
+        "{error}"
+    );
 
     let mut planting = Planting::new();
     planting.with("view", EMPTY, &[], |it| {
@@ -167,7 +198,12 @@ fn lost_and_found_of_the_tree() {
     let mut planting = Planting::new();
     planting.with("lost+found", Thing::Folder, &[], |it| it.mode = 0o700);
     check(&bench, "empty", &planting.tree(), &Options::default());
-    check(&bench, "nothing", &Planting::new().tree(), &Options::default());
+    check(
+        &bench,
+        "nothing",
+        &Planting::new().tree(),
+        &Options::default(),
+    );
     let mut planting = Planting::new();
     planting.file("lost+found", b"");
     assert!(Plan::new(&planting.tree(), &Options::default()).is_err());

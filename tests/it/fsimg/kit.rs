@@ -93,7 +93,10 @@ impl Planting {
             return self;
         }
         let (parent, name) = self.parent(path);
-        let id = self.grower.add(parent, name, &dress, thing, pieces).unwrap();
+        let id = self
+            .grower
+            .add(parent, name, &dress, thing, pieces)
+            .unwrap();
         self.things.insert(path.to_vec(), id);
         self
     }
@@ -197,7 +200,7 @@ pub(crate) fn zoo() -> Tree {
     planting.with("sparse", Thing::File { size: 10_000_000 }, &pieces, |_| ());
     planting.add("hole", Thing::File { size: 123_456 });
     let name = "n".repeat(255);
-    planting.file(format!("{name}"), b"long");
+    planting.file(&name, b"long");
     planting.file("\u{e9}\u{1f600} \n\\", b"odd");
     planting.file(b"\xff\xfe", b"bytes");
     let deep = vec!["d"; 200].join("/");
@@ -211,31 +214,60 @@ fn attributes(planting: &mut Planting) {
     let mut with = |name: &str, thing: Thing<'_>, all: &[(&str, &[u8])]| {
         planting.with(name, thing, &[], |it| {
             let all = all.iter();
-            it.xattrs = all.map(|(k, v)| (k.as_bytes().to_vec(), v.to_vec())).collect();
+            it.xattrs = all
+                .map(|(k, v)| (k.as_bytes().to_vec(), v.to_vec()))
+                .collect();
         });
     };
     let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    let acl = acl(&[(1, 6, u32::MAX), (2, 7, 1000), (4, 4, u32::MAX), (8, 5, 50), (0x10, 7, u32::MAX), (0x20, 0, u32::MAX)]);
+    let acl = acl(&[
+        (1, 6, u32::MAX),
+        (2, 7, 1000),
+        (4, 4, u32::MAX),
+        (8, 5, 50),
+        (0x10, 7, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ]);
     let default = self::acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (0x20, 5, u32::MAX)]);
     with("ping", EMPTY, &[("security.capability", capability)]);
     with("acl", EMPTY, &[("system.posix_acl_access", &acl)]);
-    with("acl-dir", Thing::Folder, &[
-        ("system.posix_acl_access", &acl),
-        ("system.posix_acl_default", &default),
-    ]);
+    with(
+        "acl-dir",
+        Thing::Folder,
+        &[
+            ("system.posix_acl_access", &acl),
+            ("system.posix_acl_default", &default),
+        ],
+    );
     let (large, little) = (vec![b'v'; 3900], b"little");
     for name in ["over", "over-too"] {
-        with(name, EMPTY, &[("user.a", little), ("user.large", &large), ("trusted.b", b"")]);
+        with(
+            name,
+            EMPTY,
+            &[
+                ("user.a", little),
+                ("user.large", &large),
+                ("trusted.b", b""),
+            ],
+        );
     }
-    with("link", Thing::Symlink(b"hello"), &[("trusted.on.a.link", b"1")]);
-    with("many", EMPTY, &[
-        ("user.z", b"1"),
-        ("user.one", &[1; 21]),
-        ("user.two", &[2; 22]),
-        ("security.three", &[3; 23]),
-        ("trusted.four", &[4; 24]),
-        ("user.five-is-a-longer-name", &[0; 64]),
-    ]);
+    with(
+        "link",
+        Thing::Symlink(b"hello"),
+        &[("trusted.on.a.link", b"1")],
+    );
+    with(
+        "many",
+        EMPTY,
+        &[
+            ("user.z", b"1"),
+            ("user.one", &[1; 21]),
+            ("user.two", &[2; 22]),
+            ("security.three", &[3; 23]),
+            ("trusted.four", &[4; 24]),
+            ("user.five-is-a-longer-name", &[0; 64]),
+        ],
+    );
 }
 
 pub(crate) const EMPTY: Thing<'static> = Thing::File { size: 0 };
@@ -252,7 +284,9 @@ fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
 }
 
 pub(crate) fn digest(tree: &Tree) -> String {
-    tree.digest(NonZeroUsize::MIN, |_, _| Ok(())).unwrap().to_string()
+    tree.digest(NonZeroUsize::MIN, |_, _| Ok(()))
+        .unwrap()
+        .to_string()
 }
 
 pub(crate) fn sha256(path: &Path) -> String {
@@ -265,7 +299,10 @@ pub(crate) fn sha256(path: &Path) -> String {
             read => hash.update(&buffer[..read]),
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What a judge prints; it must be content.
@@ -278,7 +315,10 @@ pub(crate) fn judge(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|error| panic!("{program} is needed: {error}"));
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {out}{error}");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {out}{error}"
+    );
     out
 }
 
@@ -286,6 +326,8 @@ pub(crate) fn judge(program: &str, arguments: &[&str]) -> String {
 pub(crate) fn fsck(path: &Path) {
     let said = judge("e2fsck", &["-fn", path.to_str().unwrap()]);
     let lines: Vec<_> = said.lines().filter(|it| !it.is_empty()).collect();
-    let odd = lines.iter().filter(|line| !line.starts_with("Pass ") && !line.contains(" files ("));
+    let odd = lines
+        .iter()
+        .filter(|line| !line.starts_with("Pass ") && !line.contains(" files ("));
     assert_eq!(odd.count(), 0, "{}: {said}", path.display());
 }

@@ -1,5 +1,6 @@
 //! File-system images: judged by the tools of those who define the formats.
 
+mod additions;
 mod ext4;
 mod ext4_geometry;
 mod ext4_hostile;
