@@ -21,7 +21,7 @@ fn directories_of_ten_and_a_hundred_thousand_names() {
         planting.add("crowd", Thing::Folder);
         for nth in 0..count {
             let name = format!("crowd/{nth:0length$}");
-            planting.add(name, if nth % 50 == 0 { Thing::Folder } else { EMPTY });
+            planting.add(name, if nth % 1000 == 0 { Thing::Folder } else { EMPTY });
         }
         let name = format!("{count}-{length}");
         let tree = planting.tree();
@@ -80,12 +80,12 @@ fn large_and_scattered_files() {
     let size = (1 << 44) - 4096;
     planting.with("largest", Thing::File { size }, &[last], |_| ());
     // Every second block: trees of one, two and three levels.
-    for count in [4_u64, 5, 340, 341, 1360, 1361, 200_000] {
+    for count in [4_u64, 5, 340, 341, 1360, 1361, 20_000] {
         let mut pieces = vec![planting.data(0, &block)];
         for nth in 1..count {
             let mut piece = pieces[0];
             piece.offset = nth * 8192;
-            piece.length = 1 + nth % 4096;
+            piece.length = 1 + nth % 64;
             pieces.push(piece);
         }
         let size = count * 8192;
@@ -141,7 +141,7 @@ fn attributes_that_overflow() {
     }
     for length in 0..300 {
         planting.with(format!("each/{length}"), EMPTY, &[], |it| {
-            let value = |seed: usize| (0..length).map(|at| (at * seed & 0xff) as u8).collect();
+            let value = |seed: usize| super::kit::filled(seed, length);
             it.xattrs.insert(b"user.one".to_vec(), value(1));
             it.xattrs
                 .insert(format!("trusted.{length}").into_bytes(), value(3));

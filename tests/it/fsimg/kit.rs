@@ -86,7 +86,11 @@ impl Planting {
         change: impl FnOnce(&mut Dress),
     ) -> &mut Self {
         let path = path.as_ref();
-        let mut dress = dress(if thing == Thing::Folder { 0o755 } else { 0o644 });
+        let mut dress = dress(match thing {
+            Thing::Folder => 0o755,
+            Thing::Symlink(_) => 0o777,
+            _ => 0o644,
+        });
         change(&mut dress);
         if path.is_empty() {
             self.grower.dress_root(&dress);
@@ -281,6 +285,12 @@ fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
         value.extend(id.to_le_bytes());
     }
     value
+}
+
+/// So many bytes, as good as any.
+pub(crate) fn filled(seed: usize, length: usize) -> Vec<u8> {
+    let bytes = (0..length).map(|at| (at * seed).to_le_bytes()[0]);
+    bytes.collect()
 }
 
 pub(crate) fn digest(tree: &Tree) -> String {
