@@ -333,7 +333,7 @@ impl LayerBuilder {
         Ok(())
     }
 
-    /// Whether a directory has this name.
+    /// Whether a directory has such a name.
     pub(super) fn has(&self, parent: u32, name: &[u8]) -> bool {
         self.slot(parent, name).is_some()
     }

@@ -20,8 +20,6 @@ mod tidy;
 
 #[cfg(feature = "fetch")]
 mod cache;
-#[cfg(feature = "fsimg")]
-mod fsimg;
 #[cfg(feature = "fetch")]
 mod http;
 #[cfg(feature = "unpack")]
@@ -35,6 +33,9 @@ mod tree;
 
 #[cfg(feature = "unpack")]
 mod archive;
+
+#[cfg(feature = "fsimg")]
+mod fsimg;
 
 #[cfg(feature = "cli")]
 mod audit;

@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::{Options, Small, Summary, writer};
 use crate::error::{Error, Result};
 use crate::event::Observer;
-use crate::fsimg::vmdk;
+use crate::fsimg::{Uuid, vmdk};
 use crate::sys;
 use crate::tree::{Layer, Merged, NodeId, Tree};
 
@@ -18,7 +18,7 @@ use crate::tree::{Layer, Merged, NodeId, Tree};
 pub struct Image<'a> {
     tree: &'a Tree,
     plan: Plan,
-    uuid: Option<[u8; 16]>,
+    uuid: Option<Uuid>,
 }
 
 /// Where the contents of one layer's files are in its image: all that is needed of it to point at

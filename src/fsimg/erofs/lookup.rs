@@ -9,9 +9,8 @@ use super::input::{Input, malformed};
 use super::plan::index_start;
 use super::reader::Part;
 use super::xattr;
-use crate::archive::Extent;
 use crate::error::Result;
-use crate::tree::Metadata;
+use crate::tree::{Dress, Piece};
 
 /// An image, to look things up in.
 pub(super) struct Lookup<'a> {
@@ -75,7 +74,7 @@ impl Lookup<'_> {
         Ok(end)
     }
 
-    pub(super) fn metadata(&mut self, nid: u64, inode: &Inode) -> Result<Metadata> {
+    pub(super) fn dress(&mut self, nid: u64, inode: &Inode) -> Result<Dress> {
         let end = self.behind(nid, inode)?;
         let length = inode.xattrs as usize;
         let body = self.input.read(end - length as u64, length)?.to_vec();
@@ -83,7 +82,7 @@ impl Lookup<'_> {
         let mut shared = |at, length| Ok(input.read(at, length)?.to_vec());
         let block = self.superblock.xattr_block;
         let xattrs = xattr::read(&body, block, &mut shared)?.map_err(malformed)?;
-        Ok(Metadata {
+        Ok(Dress {
             mode: inode.mode.into(),
             uid: inode.uid.into(),
             gid: inode.gid.into(),
@@ -120,38 +119,31 @@ impl Lookup<'_> {
         Ok((u64::from(inode.value) + at) * BLOCK)
     }
 
-    /// Where the content of a file is: the number of its device, the offset there, and where its
-    /// data is in it if it has holes.
-    pub(super) fn content(
-        &mut self,
-        nid: u64,
-        inode: &Inode,
-    ) -> Result<(usize, u64, Option<Vec<Extent>>)> {
+    /// Where the content of a file is: the number of its device, and its data there.
+    pub(super) fn content(&mut self, nid: u64, inode: &Inode) -> Result<(usize, Vec<Piece>)> {
         let size = inode.size;
-        match inode.layout {
+        let from = match inode.layout {
             _ if size == 0 => {
                 if inode.layout != Layout::Plain || inode.value != NOWHERE {
                     return Err(malformed("an empty file with a content"));
                 }
-                Ok((0, 0, None))
+                return Ok((0, Vec::new()));
             }
-            Layout::Plain => Ok((0, self.block_of(nid, inode, 0, size)?, None)),
-            Layout::Inline => {
-                if size >= BLOCK || inode.value != NOWHERE {
-                    return Err(malformed("a large file that is cut in two"));
-                }
-                Ok((0, self.block_of(nid, inode, 0, size)?, None))
+            Layout::Inline if size >= BLOCK || inode.value != NOWHERE => {
+                return Err(malformed("a large file that is cut in two"));
             }
-            Layout::Chunks(bits) => self.chunks(nid, inode, bits),
-        }
+            Layout::Plain | Layout::Inline => self.block_of(nid, inode, 0, size)?,
+            Layout::Chunks(bits) => return self.chunks(nid, inode, bits),
+        };
+        let whole = Piece {
+            offset: 0,
+            length: size,
+            from,
+        };
+        Ok((0, vec![whole]))
     }
 
-    fn chunks(
-        &mut self,
-        nid: u64,
-        inode: &Inode,
-        bits: u8,
-    ) -> Result<(usize, u64, Option<Vec<Extent>>)> {
+    fn chunks(&mut self, nid: u64, inode: &Inode, bits: u8) -> Result<(usize, Vec<Piece>)> {
         let size = inode.size;
         let begin = index_start(self.behind(nid, inode)?);
         let count = size.div_ceil(1 << bits);
@@ -161,8 +153,8 @@ impl Lookup<'_> {
                 "a file with chunks that nothing says where they are",
             ));
         }
-        let mut extents: Vec<Extent> = Vec::new();
-        // Device, and block of the first chunk; blocks that the data has so far.
+        let mut pieces: Vec<Piece> = Vec::new();
+        // Device, and block of the first chunk; bytes that the data has so far.
         let mut start: Option<(u16, u32)> = None;
         let mut data = 0_u64;
         for at in 0..count {
@@ -181,22 +173,27 @@ impl Lookup<'_> {
             }
             let offset = at << bits;
             let length = (size - offset).min(1 << bits);
+            let from = u64::from(first) * BLOCK + data;
             data += length;
-            let most = self.extents;
-            let full = extents.len() >= most;
-            match extents.last_mut() {
+            let full = pieces.len() >= self.extents;
+            match pieces.last_mut() {
                 Some(last) if last.offset + last.length == offset => last.length += length,
                 _ if full => {
+                    let most = self.extents;
                     let message = format!("more pieces than the limit `extents` of {most}");
                     return Err(malformed(&message));
                 }
-                _ => extents.push(Extent { offset, length }),
+                _ => pieces.push(Piece {
+                    offset,
+                    length,
+                    from,
+                }),
             }
         }
         let Some((device, block)) = start else {
-            return Ok((0, 0, Some(extents)));
+            return Ok((0, pieces));
         };
-        let (from, blocks, least) = match device.checked_sub(1) {
+        let (before, blocks, least) = match device.checked_sub(1) {
             None => (0, self.superblock.blocks, self.superblock.meta_block),
             Some(at) => {
                 let part = self.devices.get(usize::from(at));
@@ -205,11 +202,12 @@ impl Lookup<'_> {
                 (part.begin, part.blocks, 1)
             }
         };
-        let offset = u64::from(block) * BLOCK;
-        if block < least || offset + data > u64::from(blocks) * BLOCK {
+        if block < least || u64::from(block) * BLOCK + data > u64::from(blocks) * BLOCK {
             return Err(malformed("a chunk that is not on its device"));
         }
-        let whole = extents.len() == 1 && extents[0].length == size;
-        Ok((device.into(), from + offset, (!whole).then_some(extents)))
+        for piece in &mut pieces {
+            piece.from += before;
+        }
+        Ok((device.into(), pieces))
     }
 }

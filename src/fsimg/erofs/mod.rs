@@ -75,6 +75,7 @@ pub use self::reader::Reader;
 use crate::archive::Time;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
+use crate::fsimg::Uuid;
 use crate::tree::Tree;
 
 /// What an image is like, beside its tree.
@@ -83,7 +84,7 @@ pub struct Options {
     /// The name of the volume: at most 16 bytes.
     pub volume: String,
     /// Its UUID. Without one it is made of the tree's metadata.
-    pub uuid: Option<[u8; 16]>,
+    pub uuid: Option<Uuid>,
     /// The time in the superblock. Without one it is that which most things have. Things keep their
     /// own times in any case.
     pub epoch: Option<Time>,
@@ -103,7 +104,7 @@ pub enum Small {
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Bytes of the image.
@@ -113,7 +114,7 @@ pub struct Summary {
     /// Bytes of content that were copied.
     pub copied: u64,
     /// The UUID that it has.
-    pub uuid: [u8; 16],
+    pub uuid: Uuid,
     /// Attributes of things that EROFS cannot say: `system.nfs4_acl` and the like.
     pub xattrs_left_out: u64,
 }

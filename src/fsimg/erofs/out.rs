@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use sha2::{Digest as _, Sha256};
 
 use super::format::{BLOCK, PAGE};
+use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::fsimg::Uuid;
 use crate::sys;
 
 /// The image, written in large pieces, each once.
@@ -115,15 +117,12 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
-    /// What all that was written so far makes of a UUID (RFC 9562, version 8).
-    pub(super) fn end_of_metadata(&mut self) -> Result<[u8; 16]> {
+    /// What all that was written so far makes of a UUID.
+    pub(super) fn end_of_metadata(&mut self) -> Result<Uuid> {
         self.flush()?;
         let hash = self.hash.take().unwrap_or_default().finalize();
-        let mut uuid = [0; 16];
-        uuid.copy_from_slice(&hash[..16]);
-        uuid[6] = uuid[6] & 0x0f | 0x80;
-        uuid[8] = uuid[8] & 0x3f | 0x80;
-        Ok(uuid)
+        let digest = Digest::from_bytes(hash.into());
+        Ok(Uuid::of_digest("erofs", &digest))
     }
 }
 

@@ -11,7 +11,8 @@ use super::lookup::Lookup;
 use super::walk::{Folder, Seen, Walk};
 use crate::archive::{Limits, Time};
 use crate::error::{Error, Kind, Result};
-use crate::tree::{Assembly, NodeId, Tree};
+use crate::fsimg::Uuid;
+use crate::tree::{Grower, NodeId, Tree};
 
 /// An EROFS image that this program has written.
 #[derive(Debug)]
@@ -75,8 +76,8 @@ impl Reader {
     }
 
     /// Its UUID.
-    pub fn uuid(&self) -> [u8; 16] {
-        self.superblock.uuid
+    pub fn uuid(&self) -> Uuid {
+        Uuid::from_bytes(self.superblock.uuid)
     }
 
     /// The time in the superblock.
@@ -111,8 +112,9 @@ impl Reader {
             return Err(malformed("its root is no directory"));
         }
         let files = std::iter::once(&self.file).chain(self.devices.iter().map(|it| &it.file));
-        let metadata = walk.lookup.metadata(root, &inode)?;
-        let mut assembly = Assembly::new(files.cloned(), metadata, self.limits);
+        let dress = walk.lookup.dress(root, &inode)?;
+        let mut grower = Grower::of_files(files.cloned(), self.limits);
+        grower.dress_root(&dress);
         walk.seen.insert(root, Seen::of(NodeId::ROOT, &inode));
         let mut next = vec![Folder {
             id: NodeId::ROOT,
@@ -121,7 +123,7 @@ impl Reader {
             depth: 0,
         }];
         while let Some(folder) = next.pop() {
-            walk.list(&folder, &mut assembly, &mut next)?;
+            walk.list(&folder, &mut grower, &mut next)?;
         }
         if walk.seen.len() as u64 != self.superblock.inodes {
             return Err(malformed("it has another number of inodes than it says"));
@@ -131,7 +133,7 @@ impl Reader {
                 "something has another number of names than it says",
             ));
         }
-        Ok(assembly.finish())
+        Ok(grower.finish())
     }
 }
 

@@ -10,7 +10,7 @@ use super::input::malformed;
 use super::lookup::Lookup;
 use crate::archive::{Device, Limits};
 use crate::error::Result;
-use crate::tree::{Assembly, Content, NodeId, Thing};
+use crate::tree::{Grower, NodeId, Thing};
 
 /// A directory to be listed.
 pub(super) struct Folder {
@@ -51,7 +51,7 @@ impl Walk<'_> {
     pub(super) fn list(
         &mut self,
         folder: &Folder,
-        assembly: &mut Assembly,
+        grower: &mut Grower,
         next: &mut Vec<Folder>,
     ) -> Result<()> {
         if folder.depth > self.limits.depth {
@@ -86,7 +86,7 @@ impl Walk<'_> {
                     }
                     continue;
                 }
-                self.entry(folder, &entry, assembly, next)?;
+                self.entry(folder, &entry, grower, next)?;
             }
         }
         if dots != 2 {
@@ -99,7 +99,7 @@ impl Walk<'_> {
         &mut self,
         folder: &Folder,
         entry: &dir::Entry<'_>,
-        assembly: &mut Assembly,
+        grower: &mut Grower,
         next: &mut Vec<Folder>,
     ) -> Result<()> {
         if entry.name.len() > NAME {
@@ -112,22 +112,21 @@ impl Walk<'_> {
                 ));
             }
             seen.names = seen.names.saturating_add(1);
-            return assembly.link(folder.id, entry.name, seen.id);
+            return grower.link(folder.id, entry.name, seen.id);
         }
         let inode = self.lookup.inode(entry.nid)?;
         if entry.kind != inode.kind as u8 {
             return Err(malformed("a name of another type"));
         }
-        let metadata = self.lookup.metadata(entry.nid, &inode)?;
-        let mut content = Content::default();
-        let (text, extents);
+        let dress = self.lookup.dress(entry.nid, &inode)?;
+        let (mut file, mut pieces) = (0, Vec::new());
+        let text;
         let (major, minor) = device_of(inode.value);
         let device = Device { major, minor };
         let thing = match inode.kind {
             Type::Folder => Thing::Folder,
             Type::File => {
-                (content.file, content.offset, extents) = self.lookup.content(entry.nid, &inode)?;
-                content.extents = extents.as_deref();
+                (file, pieces) = self.lookup.content(entry.nid, &inode)?;
                 Thing::File { size: inode.size }
             }
             Type::Symlink => {
@@ -143,7 +142,7 @@ impl Walk<'_> {
             Type::Fifo => Thing::Fifo,
             Type::Socket => Thing::Socket,
         };
-        let id = assembly.add(folder.id, entry.name, thing, metadata, content)?;
+        let id = grower.add_from(file, folder.id, entry.name, &dress, thing, &pieces)?;
         self.seen.insert(entry.nid, Seen::of(id, &inode));
         if inode.kind == Type::Folder {
             if let Some(above) = self.seen.get_mut(&folder.nid) {

@@ -13,13 +13,14 @@ use super::out::{Out, cannot_write};
 use super::plan::{Plan, index_start, name_of, refuse};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
+use crate::fsimg::Uuid;
 use crate::tree::{NodeId, Piece, Stored, Thing, Tree};
 
 /// Writes what was planned.
 pub(super) fn write(
     tree: &Tree,
     plan: &Plan,
-    uuid: Option<[u8; 16]>,
+    uuid: Option<Uuid>,
     output: &File,
     observer: &dyn Observer,
     subject: &str,
@@ -29,6 +30,7 @@ pub(super) fn write(
         plan,
         out: Out::new(output)?,
         copied: 0,
+        total: content(tree, plan),
         told: 0,
         steps: 0,
         observer,
@@ -47,19 +49,34 @@ pub(super) fn write(
     output.set_len(plan.bytes()).map_err(cannot_write)?;
     // Last, so that what is cut off is no image.
     let mut superblock = plan.superblock.clone();
-    superblock.uuid = uuid.unwrap_or(made);
+    let uuid = uuid.unwrap_or(made);
+    superblock.uuid = *uuid.as_bytes();
     let mut block = [0; PAGE];
     block.copy_from_slice(&front[..PAGE]);
     superblock.seal(&mut block);
     output.write_all_at(&block, 0).map_err(cannot_write)?;
-    writer.tell(plan.bytes())?;
+    writer.tell()?;
     Ok(Summary {
         bytes: plan.bytes(),
         inodes: superblock.inodes,
         copied: writer.copied,
-        uuid: superblock.uuid,
+        uuid,
         xattrs_left_out: plan.xattrs.left_out,
     })
+}
+
+/// Bytes of content that will be copied.
+fn content(tree: &Tree, plan: &Plan) -> u64 {
+    let sizes = plan.order.iter().map(|id| {
+        let node = tree.node(*id);
+        match (node.thing(), node.extents()) {
+            _ if plan.slots[id.index()].device != 0 => 0,
+            (Thing::File { .. }, Some(map)) => map.iter().map(|it| it.length).sum(),
+            (Thing::File { size }, None) => size,
+            _ => 0,
+        }
+    });
+    sizes.sum()
 }
 
 struct Writer<'a> {
@@ -67,7 +84,8 @@ struct Writer<'a> {
     plan: &'a Plan,
     out: Out<'a>,
     copied: u64,
-    /// Bytes that were written when the observer heard of it last.
+    total: u64,
+    /// Bytes that were copied when the observer heard of it last.
     told: u64,
     steps: u64,
     observer: &'a dyn Observer,
@@ -244,7 +262,6 @@ impl Writer<'_> {
         let Some(file) = stored.file() else {
             return Ok(());
         };
-        self.copied += piece.length;
         while piece.length > 0 {
             let step = piece.length.min(STEP);
             let done = if step <= LARGE {
@@ -257,10 +274,11 @@ impl Writer<'_> {
                 let message = format!("cannot copy {name} into the image");
                 Error::new(Kind::Local, message).with_source(error)
             })?;
+            self.copied += step;
             piece.from += step;
             piece.length -= step;
             if step == STEP {
-                self.tell(self.out.position())?;
+                self.tell()?;
             }
         }
         Ok(())
@@ -269,18 +287,17 @@ impl Writer<'_> {
     /// Looks now and then at whether somebody wants us to stop.
     fn step(&mut self) -> Result<()> {
         self.steps += 1;
-        let here = self.out.position();
-        if self.steps.is_multiple_of(THINGS) || here - self.told >= STEP {
-            self.tell(here)?;
+        if self.steps.is_multiple_of(THINGS) || self.copied - self.told >= STEP {
+            self.tell()?;
         }
         Ok(())
     }
 
-    fn tell(&mut self, read: u64) -> Result<()> {
-        self.told = read;
-        let what = What::Unpacking {
-            read,
-            total: Some(self.plan.bytes()),
+    fn tell(&mut self) -> Result<()> {
+        self.told = self.copied;
+        let what = What::Writing {
+            written: self.copied,
+            total: Some(self.total),
         };
         let subject = self.subject;
         if self.observer.on(Event { subject, what }).is_break() {

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use distro_fetch::archive::{Device, Extent, Limits, Time};
+use distro_fetch::archive::{Device, Limits, Time};
 use distro_fetch::sys;
-use distro_fetch::tree::{Assembly, Content, Metadata, NodeId, Thing, Tree};
+use distro_fetch::tree::{Dress, Grower, NodeId, Piece, Thing, Tree};
 
 /// A directory that goes with its value.
 pub(super) struct Scratch(pub(super) PathBuf);
@@ -39,16 +39,16 @@ impl Drop for Scratch {
 
 /// A tree that grows.
 pub(super) struct Grove {
-    assembly: Assembly,
+    grower: Grower,
     file: Arc<File>,
     at: u64,
-    pub(super) like: Metadata,
+    pub(super) like: Dress,
 }
 
 impl Grove {
     pub(super) fn new() -> Self {
         let file = Arc::new(sys::unnamed_file(&std::env::temp_dir()).unwrap());
-        let like = Metadata {
+        let like = Dress {
             mode: 0o644,
             uid: 0,
             gid: 0,
@@ -58,13 +58,14 @@ impl Grove {
             },
             xattrs: BTreeMap::new(),
         };
-        let root = Metadata {
+        let root = Dress {
             mode: 0o755,
             ..like.clone()
         };
-        let limits = Limits::default();
+        let mut grower = Grower::new(file.clone(), Limits::default());
+        grower.dress_root(&root);
         Self {
-            assembly: Assembly::new([file.clone()], root, limits),
+            grower,
             file,
             at: 0,
             like,
@@ -72,10 +73,9 @@ impl Grove {
     }
 
     pub(super) fn add(&mut self, folder: NodeId, name: &str, thing: Thing<'_>) -> NodeId {
-        let (like, content) = (self.like.clone(), Content::default());
         let name = name.as_bytes();
-        self.assembly
-            .add(folder, name, thing, like, content)
+        self.grower
+            .add(folder, name, &self.like, thing, &[])
             .unwrap()
     }
 
@@ -87,56 +87,37 @@ impl Grove {
     }
 
     pub(super) fn file(&mut self, folder: NodeId, name: &str, bytes: &[u8]) -> NodeId {
-        let whole = Extent {
-            offset: 0,
-            length: bytes.len() as u64,
-        };
-        self.sparse(folder, name, bytes.len() as u64, None, &[(whole, bytes)])
+        let data = [(0, bytes)];
+        let data = if bytes.is_empty() { &[] } else { &data[..] };
+        self.holes(folder, name, bytes.len() as u64, data)
     }
 
-    /// A file with holes; of `extents` those that count as holes, or none.
-    pub(super) fn sparse(
+    /// A file with data at these offsets, and holes elsewhere.
+    pub(super) fn holes(
         &mut self,
         folder: NodeId,
         name: &str,
         size: u64,
-        extents: Option<&[Extent]>,
-        data: &[(Extent, &[u8])],
+        data: &[(u64, &[u8])],
     ) -> NodeId {
-        let content = Content {
-            file: 0,
-            offset: self.at,
-            extents,
-        };
-        for (_, bytes) in data {
+        let mut pieces = Vec::new();
+        for (offset, bytes) in data {
             self.file.write_all_at(bytes, self.at).unwrap();
+            pieces.push(Piece {
+                offset: *offset,
+                length: bytes.len() as u64,
+                from: self.at,
+            });
             self.at += bytes.len() as u64;
         }
-        let (like, thing) = (self.like.clone(), Thing::File { size });
-        self.assembly
-            .add(folder, name.as_bytes(), thing, like, content)
+        let thing = Thing::File { size };
+        self.grower
+            .add(folder, name.as_bytes(), &self.like, thing, &pieces)
             .unwrap()
     }
 
-    /// A file with data at these offsets, and holes elsewhere.
-    pub(super) fn holes(&mut self, folder: NodeId, name: &str, size: u64, at: &[(u64, &[u8])]) {
-        let extents: Vec<_> = at
-            .iter()
-            .map(|(offset, bytes)| Extent {
-                offset: *offset,
-                length: bytes.len() as u64,
-            })
-            .collect();
-        let data: Vec<_> = extents
-            .iter()
-            .zip(at)
-            .map(|(it, (_, b))| (*it, *b))
-            .collect();
-        self.sparse(folder, name, size, Some(&extents), &data);
-    }
-
     pub(super) fn link(&mut self, folder: NodeId, name: &str, to: NodeId) {
-        self.assembly.link(folder, name.as_bytes(), to).unwrap();
+        self.grower.link(folder, name.as_bytes(), to).unwrap();
     }
 
     pub(super) fn xattr(&mut self, name: &str, value: &[u8]) {
@@ -148,7 +129,7 @@ impl Grove {
     }
 
     pub(super) fn finish(self) -> Tree {
-        self.assembly.finish()
+        self.grower.finish()
     }
 }
 

@@ -9,8 +9,8 @@ use distro_fetch::fsimg::erofs::{Options, Reader};
 use distro_fetch::tree::{NodeId, Thing, Tree};
 use distro_fetch::{Kind, Result};
 
+use super::super::grove::{ACL, Grove, Scratch, noise};
 use super::{judge, write};
-use crate::fsimg::grove::{ACL, Grove, Scratch, noise};
 use crate::shared::shared;
 
 const ROOT: NodeId = NodeId::ROOT;

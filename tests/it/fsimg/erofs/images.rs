@@ -9,8 +9,8 @@ use distro_fetch::oci::Loader;
 use distro_fetch::rootfs::{Opening, Source, Spelled};
 use distro_fetch::tree::{Layer, Tree};
 
+use super::super::grove::Scratch;
 use super::{check, judge, read};
-use crate::fsimg::grove::Scratch;
 use crate::shared::shared;
 
 fn opening(spool: &Path) -> Opening<'_> {

@@ -9,8 +9,8 @@ use distro_fetch::event::Silent;
 use distro_fetch::fsimg::erofs::{self, Image, Layered, Options};
 use distro_fetch::tree::{Dialect, Keep, Layer, Spool, Thing, Window};
 
+use super::super::grove::{Scratch, noise};
 use super::{judge, read};
-use crate::fsimg::grove::{Scratch, noise};
 use crate::layers::kit::{entry, words};
 
 /// A layer of lines (see `layers::kit`) and of large files.
