@@ -1,11 +1,13 @@
 //! Flat images.
 
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use distro_fetch::archive::Time;
-use distro_fetch::event::Silent;
+use distro_fetch::event::{Event, Observer, Silent, What};
 use distro_fetch::fsimg::erofs::{self, Options, Small};
 use distro_fetch::fsimg::{self, Uuid};
 use distro_fetch::tree::{NodeId, Thing};
@@ -216,6 +218,43 @@ fn what_cannot_be_said_is_an_error_with_its_reason() {
         },
         "x: 4096 bytes, and Linux reads 4095",
     );
+}
+
+/// Hears how it is going, and stops it after so many events.
+struct Patience(AtomicU64, u64);
+
+impl Observer for Patience {
+    fn on(&self, event: Event<'_>) -> ControlFlow<()> {
+        let What::Writing { written, total } = event.what else {
+            panic!("{event:?}");
+        };
+        assert!(written <= total.unwrap() && event.subject == "subject");
+        if self.0.fetch_add(1, Ordering::Relaxed) < self.1 {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+}
+
+#[test]
+fn an_observer_may_stop_it() {
+    let tree = rich();
+    let scratch = Scratch::new();
+    let file = scratch.file("x");
+    let options = Options::default();
+    let run = |most| {
+        let patience = Patience(AtomicU64::new(0), most);
+        let result = erofs::write(&tree, &file, &options, &patience, "subject");
+        (result, patience.0.into_inner())
+    };
+    let (result, events) = run(u64::MAX);
+    result.unwrap();
+    assert!(events > 0);
+    let (result, _) = run(events - 1);
+    assert_eq!(result.unwrap_err().kind(), distro_fetch::Kind::Cancelled);
+    let (result, _) = run(0);
+    assert_eq!(result.unwrap_err().kind(), distro_fetch::Kind::Cancelled);
 }
 
 #[test]
