@@ -21,7 +21,14 @@ fn directories_of_ten_and_a_hundred_thousand_names() {
         planting.add("crowd", Thing::Folder);
         for nth in 0..count {
             let name = format!("crowd/{nth:0length$}");
-            planting.add(name, if nth % 1000 == 0 { Thing::Folder } else { EMPTY });
+            planting.add(
+                name,
+                if nth % 1000 == 0 {
+                    Thing::Folder
+                } else {
+                    EMPTY
+                },
+            );
         }
         let name = format!("{count}-{length}");
         let tree = planting.tree();
