@@ -21,6 +21,8 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+#[cfg(feature = "fsimg")]
+pub mod fsimg;
 #[cfg(feature = "fetch")]
 pub mod io;
 #[cfg(feature = "fetch")]

@@ -121,6 +121,13 @@ pub enum What<'a> {
         /// How many there are.
         total: u64,
     },
+    /// A file-system image is being written.
+    Writing {
+        /// Bytes of file content that are in it.
+        written: u64,
+        /// How many there will be, if known.
+        total: Option<u64>,
+    },
     /// The verified file is in the cache.
     Done {
         /// Whether it was there before.

@@ -333,6 +333,11 @@ impl LayerBuilder {
         Ok(())
     }
 
+    /// Whether a directory has such a name.
+    pub(super) fn has(&self, parent: u32, name: &[u8]) -> bool {
+        self.slot(parent, name).is_some()
+    }
+
     fn slot(&self, parent: u32, name: &[u8]) -> Option<Slot> {
         let birth = self.table.find(parent, name, |it| {
             let (other, born) = &self.born[it as usize];

@@ -10,14 +10,19 @@ use crate::archive::{Entry, Time};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Node};
 
-/// The metadata of an entry.
+/// The metadata of a thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Dress {
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    pub(super) mtime: Time,
-    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+pub struct Dress {
+    /// Permission bits with set-user-ID, set-group-ID and sticky: 12 bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u64,
+    /// Group.
+    pub gid: u64,
+    /// When its content was changed.
+    pub mtime: Time,
+    /// Extended attributes by their full names.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Dress {
@@ -34,7 +39,7 @@ impl Dress {
 
     /// What a directory has that an archive only implies. Fixed, so that the tree depends on the
     /// archive alone.
-    pub(super) fn implied() -> Self {
+    pub fn implied() -> Self {
         Self {
             mode: 0o755,
             uid: 0,

@@ -123,15 +123,18 @@
 //! Only root sees `trusted.*`, and can read everything: a digest that is to be compared with an
 //! archive's is made by root.
 
+mod addition;
 mod builder;
 mod content;
 mod digest;
 mod dress;
 mod folders;
+mod grow;
 mod ids;
 mod layer;
 mod merge;
 mod node;
+mod overlay;
 mod path;
 mod policy;
 mod record;
@@ -148,7 +151,10 @@ mod walk;
 mod whiteout;
 mod writer;
 
+pub use self::addition::Addition;
 pub use self::digest::{DigestBuilder, TreeDigest};
+pub use self::dress::Dress;
+pub use self::grow::Grower;
 pub use self::ids::{IdMap, IdRange};
 pub use self::layer::{Dialect, Keep, Layer};
 pub use self::merge::{Forced, Merged};

@@ -63,7 +63,7 @@ struct Tally {
 
 impl Report {
     /// Takes a note. The detail is made only if it is listed.
-    pub(super) fn note(&mut self, loss: Loss, path: &[u8], detail: impl FnOnce() -> String) {
+    pub fn note(&mut self, loss: Loss, path: &[u8], detail: impl FnOnce() -> String) {
         let tally = self.losses.entry(loss).or_default();
         tally.total += 1;
         if tally.first.len() < LISTED {

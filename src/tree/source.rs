@@ -21,6 +21,59 @@ enum Place {
     File(Arc<File>),
     /// Contents are files below a directory, which are opened when they are needed.
     Folder(Arc<Folder>),
+    /// Contents lie in one file, each in several pieces.
+    Pieces(Arc<Pieces>),
+}
+
+/// A file with contents in it, and the pieces of each.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    file: Arc<File>,
+    runs: Vec<Piece>,
+    /// Of each content, where its runs end.
+    ends: Vec<usize>,
+}
+
+impl Pieces {
+    pub(super) fn new(file: Arc<File>) -> Self {
+        Self {
+            file,
+            runs: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Notes a content of so many bytes. Its pieces come in order and do not overlap.
+    pub(super) fn note(&mut self, pieces: &[Piece], size: u64) -> Result<u64> {
+        let mut end = 0;
+        for piece in pieces {
+            let next = piece.offset.checked_add(piece.length);
+            let from = piece.from.checked_add(piece.length);
+            match next.filter(|it| piece.offset >= end && piece.length > 0 && *it <= size) {
+                Some(next) if from.is_some() => end = next,
+                _ => {
+                    return Err(Error::new(
+                        Kind::Format,
+                        "a content in pieces that are none",
+                    ));
+                }
+            }
+        }
+        self.runs.extend_from_slice(pieces);
+        self.ends.push(self.runs.len());
+        Ok(self.ends.len() as u64 - 1)
+    }
+
+    fn of(&self, number: u64) -> &[Piece] {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let end = self.ends.get(number).copied().unwrap_or(0);
+        let start = number.checked_sub(1).and_then(|it| self.ends.get(it));
+        &self.runs[start.copied().unwrap_or(0).min(end)..end]
+    }
 }
 
 /// A directory on this machine, and the paths of the files in it that count.
@@ -91,6 +144,11 @@ impl Source {
         Self(Place::Folder(Arc::new(folder)))
     }
 
+    /// Contents in one file, in pieces.
+    pub(super) fn pieces(pieces: Pieces) -> Self {
+        Self(Place::Pieces(Arc::new(pieces)))
+    }
+
     pub(super) fn open<'a>(
         &'a self,
         offset: u64,
@@ -102,9 +160,18 @@ impl Source {
             Place::File(file) => Ok(Stored {
                 held: Held::Shared(file),
                 map,
+                runs: None,
                 size,
                 from: offset,
                 packed: true,
+            }),
+            Place::Pieces(pieces) => Ok(Stored {
+                held: Held::Shared(&pieces.file),
+                map: None,
+                runs: Some(pieces.of(offset)),
+                size,
+                from: 0,
+                packed: false,
             }),
             Place::Folder(folder) => {
                 let path = folder.path(offset);
@@ -124,6 +191,7 @@ impl Source {
                 Ok(Stored {
                     held: Held::Own(fd.into()),
                     map,
+                    runs: None,
                     size,
                     from: 0,
                     packed: false,
@@ -138,6 +206,8 @@ impl Source {
 pub struct Stored<'a> {
     held: Held<'a>,
     map: Option<&'a [Extent]>,
+    /// All of it, for a content in pieces.
+    runs: Option<&'a [Piece]>,
     size: u64,
     from: u64,
     /// Data lies there without its holes.
@@ -168,6 +238,7 @@ impl<'a> Stored<'a> {
         Self {
             held: Held::None,
             map: None,
+            runs: None,
             size: 0,
             from: 0,
             packed: true,
@@ -195,10 +266,11 @@ impl<'a> Stored<'a> {
             offset: 0,
             length: self.size,
         };
-        let whole = (self.map.is_none() && self.size > 0).then_some(whole);
+        let unmapped = self.map.is_none() && self.runs.is_none();
+        let whole = (unmapped && self.size > 0).then_some(whole);
         let mut sum = self.from;
         let runs = self.map.unwrap_or_default().iter().copied().chain(whole);
-        runs.map(move |Extent { offset, length }| {
+        let mapped = runs.map(move |Extent { offset, length }| {
             let from = if self.packed { sum } else { offset };
             sum += length;
             Piece {
@@ -206,7 +278,8 @@ impl<'a> Stored<'a> {
                 length,
                 from,
             }
-        })
+        });
+        self.runs.unwrap_or_default().iter().copied().chain(mapped)
     }
 
     /// The data without the holes, as a stream: what an archive would have of it.

@@ -34,6 +34,9 @@ mod tree;
 #[cfg(feature = "unpack")]
 mod archive;
 
+#[cfg(feature = "fsimg")]
+mod fsimg;
+
 #[cfg(feature = "cli")]
 mod audit;
 #[cfg(feature = "cli")]
