@@ -21,6 +21,8 @@
 mod convert;
 #[cfg(feature = "disk")]
 mod disk;
+#[cfg(feature = "fsimg")]
+mod fsimage;
 mod prepare;
 #[cfg(feature = "disk")]
 mod raw;
@@ -29,6 +31,8 @@ mod unpack;
 
 #[cfg(feature = "disk")]
 pub use self::disk::{DiskFile, Growth, LocalDisk};
+#[cfg(feature = "fsimg")]
+pub use self::fsimage::{FileSystem, Imaged, Imaging};
 pub use self::prepare::{Prepared, Recipe};
 #[cfg(feature = "disk")]
 pub use self::raw::{DiskRecipe, PreparedDisk};

@@ -16,7 +16,7 @@ use crate::oci::{
     open_overlay_folder, open_skopeo_folder,
 };
 use crate::sys;
-use crate::tree::{Dialect, Keep, Layer, Spool, Tree, Window};
+use crate::tree::{Dialect, Flavor, Keep, Layer, Spool, Tree, Window};
 
 /// A source, as somebody wrote it.
 ///
@@ -220,6 +220,25 @@ impl Source {
         }
     }
 
+    /// Its layers, the lowest first; one, for what has none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for limits.
+    pub fn layers(&self, opening: Opening<'_>) -> Result<Vec<Layer>> {
+        match self {
+            Self::Image(image, trust) => opening.loader(*trust).layers(image),
+            Self::Folder(path) => {
+                let subject = path.to_string_lossy();
+                let tell = || opening.tell(&subject, 0, None);
+                Layer::of_directory(path, Flavor::Plain, opening.limits, tell).map(|it| vec![it])
+            }
+            Self::Archive(path, format) => {
+                let read = read(path, *format, opening).map(|it| vec![it]);
+                read.map_err(|error| error.about(&path.to_string_lossy()))
+            }
+        }
+    }
+
     /// All of it as one tree, without unpacking anything.
     ///
     /// # Errors
@@ -227,10 +246,7 @@ impl Source {
     pub fn tree(&self, opening: Opening<'_>) -> Result<Tree> {
         match self {
             Self::Image(image, trust) => {
-                let loader = Loader::new(opening.spool, opening.observer)
-                    .with_limits(opening.limits)
-                    .with_trust(*trust);
-                Ok(loader.tree(image)?.tree)
+                Ok(opening.loader(*trust).tree(image)?.tree)
             }
             Self::Folder(path) => {
                 let subject = path.to_string_lossy();
@@ -238,14 +254,23 @@ impl Source {
             }
             Self::Archive(path, format) => {
                 let subject = path.to_string_lossy();
-                let read = read(path, *format, opening);
+                let read = read(path, *format, opening).and_then(|layer| {
+                    let whole = layer.into_tree();
+                    whole.ok_or_else(|| Error::new(Kind::Other, "an archive with whiteouts"))
+                });
                 read.map_err(|error| error.about(&subject))
             }
         }
     }
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    fn loader(&self, trust: Trust) -> Loader<'a> {
+        Loader::new(self.spool, self.observer)
+            .with_limits(self.limits)
+            .with_trust(trust)
+    }
+
     pub(super) fn tell(&self, subject: &str, read: u64, total: Option<u64>) -> Result<()> {
         let what = crate::event::What::Unpacking { read, total };
         if self.observer.on(Event { subject, what }).is_break() {
@@ -255,15 +280,15 @@ impl Opening<'_> {
     }
 }
 
-/// The tree in an archive; one that is not compressed is left where it is.
-fn read(path: &Path, format: Format, opening: Opening<'_>) -> Result<Tree> {
+/// The layer that an archive is; one that is not compressed is left where it is.
+fn read(path: &Path, format: Format, opening: Opening<'_>) -> Result<Layer> {
     let limits = opening.limits;
     let subject = path.to_string_lossy();
     let cannot = |error| Error::local("cannot read", path, error);
     let window = Window::whole(Arc::new(open(path)?)).map_err(cannot)?;
     let total = window.left();
     let tell = || opening.tell(&subject, 0, Some(total));
-    let layer = if format == Format::Plain {
+    Ok(if format == Format::Plain {
         let reader = Reader::new(window.clone(), limits);
         let keep = Keep::InPlace(window);
         Layer::read(reader, Dialect::Plain, keep, limits, tell)?.0
@@ -272,9 +297,7 @@ fn read(path: &Path, format: Format, opening: Opening<'_>) -> Result<Tree> {
         let reader = Reader::new(decoder.threaded(), limits);
         let keep = Keep::Spool(Spool::create(opening.spool)?);
         Layer::read(reader, Dialect::Plain, keep, limits, tell)?.0
-    };
-    let whole = layer.into_tree();
-    whole.ok_or_else(|| Error::new(Kind::Other, "an archive with whiteouts"))
+    })
 }
 
 pub(super) fn open(path: &Path) -> Result<File> {

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::{
-    create_public, remove_file_if_any, rename_noreplace, rename_over, sync_folder, unique_suffix,
+    create_public, own_path, remove_file_if_any, rename_noreplace, rename_over, sync_folder, unique_suffix,
 };
 use crate::error::{Error, Kind};
 
@@ -102,22 +101,18 @@ fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666))?);
     // Without `/proc` it could never get a name.
-    std::fs::symlink_metadata(own_name(&file))?;
+    std::fs::symlink_metadata(own_path(&file))?;
     Ok(file)
 }
 
 fn link_open(file: &File, to: &Path) -> io::Result<()> {
     Ok(rustix::fs::linkat(
         CWD,
-        own_name(file),
+        own_path(file),
         CWD,
         to,
         AtFlags::SYMLINK_FOLLOW,
     )?)
-}
-
-fn own_name(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn private_name(target: &Path) -> io::Result<PathBuf> {

@@ -31,7 +31,7 @@ pub use self::folder::{
 pub use self::lock::{FileLock, Locked};
 pub use self::node::{
     DeviceKind, FileKind, Node, Seen, link_text, look, make_device, make_fifo, make_file,
-    make_folder, make_link, make_symlink, names_of, stored_bytes, unlink,
+    make_folder, make_link, make_symlink, names_of, own_path, stored_bytes, unlink,
 };
 pub use self::place::{
     copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,

@@ -252,3 +252,8 @@ pub(super) fn hold(dir: impl AsFd, name: &[u8]) -> io::Result<std::os::fd::Owned
 pub(super) fn own_name(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
+
+/// The same as a path, for calls that want one.
+pub fn own_path(fd: impl AsFd) -> std::path::PathBuf {
+    own_name(fd).into()
+}
