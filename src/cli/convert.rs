@@ -119,7 +119,7 @@ pub(crate) fn run(context: &Context, arguments: Convert) -> Result<ExitCode> {
     check(&arguments, made)?;
     let limits = arguments.limits.limits();
     let format = match &arguments.from {
-        Some(word) => Some(word.parse().map_err(wrong)?),
+        Some(word) => Some(word.parse().map_err(|error| wrong(&error))?),
         None => None,
     };
     let job = Job {
@@ -194,7 +194,7 @@ fn unknown(context: &Context, source: &str) -> anyhow::Error {
     }
 }
 
-fn wrong(error: Error) -> Usage {
+fn wrong(error: &Error) -> Usage {
     Usage(format!("--from: {}", error.message()))
 }
 
@@ -210,9 +210,9 @@ fn pull(context: &Context, arguments: &Convert, reference: &str) -> Result<Pulle
     let manner = manner(arguments);
     let puller = registry::puller(context, &arguments.registry, &manner, &[&reference])?;
     let reporter = Reporter::new(context);
-    let pulled = puller.pull(&reference, &reporter);
+    let image = puller.pull(&reference, &reporter);
     reporter.finish();
-    Ok(pulled?)
+    Ok(image?)
 }
 
 fn pull_pinned(context: &Context, arguments: &Convert) -> Result<Pulled> {
@@ -230,9 +230,9 @@ fn pull_pinned(context: &Context, arguments: &Convert) -> Result<Pulled> {
     let platform = Platform::of(pin.arch);
     let reporter = Reporter::new(context);
     let pin = Some((image.name.as_str(), &platform));
-    let pulled = puller.pull_for(&reference, pin, &reporter);
+    let brought = puller.pull_for(&reference, pin, &reporter);
     reporter.finish();
-    Ok(pulled.map_err(|error| error.about(image.name.as_str()))?)
+    Ok(brought.map_err(|error| error.about(image.name.as_str()))?)
 }
 
 fn manner(arguments: &Convert) -> Manner {
@@ -245,7 +245,7 @@ fn manner(arguments: &Convert) -> Manner {
 
 fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
     let format = match &arguments.from {
-        Some(word) => Some(word.parse().map_err(wrong)?),
+        Some(word) => Some(word.parse().map_err(|error| wrong(&error))?),
         None => None,
     };
     if of_catalog(context, &arguments.source).is_some() {

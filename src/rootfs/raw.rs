@@ -52,7 +52,8 @@ impl Entry {
     /// is one, and is not to grow, that is it.
     ///
     /// # Errors
-    /// As [`LocalDisk::to_file`]; [`Kind::Cancelled`] while somebody else makes it.
+    /// As [`LocalDisk::to_file`]; [`Kind::Cancelled`](crate::error::Kind::Cancelled) while
+    /// somebody else makes it.
     pub fn prepare_disk(
         &self,
         cache: &Cache,
