@@ -23,6 +23,8 @@ mod convert;
 mod disk;
 #[cfg(feature = "fsimg")]
 mod fsimage;
+#[cfg(any(feature = "disk", feature = "fsimg"))]
+mod kept;
 mod prepare;
 #[cfg(feature = "disk")]
 mod raw;
@@ -32,7 +34,7 @@ mod unpack;
 #[cfg(feature = "disk")]
 pub use self::disk::{DiskFile, Growth, LocalDisk};
 #[cfg(feature = "fsimg")]
-pub use self::fsimage::{FileSystem, Imaged, Imaging};
+pub use self::fsimage::{FileSystem, ImageRecipe, Imaged, Imaging, PreparedImage};
 pub use self::prepare::{Prepared, Recipe};
 #[cfg(feature = "disk")]
 pub use self::raw::{DiskRecipe, PreparedDisk};

@@ -1,22 +1,21 @@
 //! Raw disks in the cache, beside the image that they were made of.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::disk::{DiskFile, Growth, LocalDisk};
-use super::prepare::{FOLDER, remove};
+use super::kept::Kept;
+use super::prepare::FOLDER;
 use crate::archive::{Checks, Format};
 use crate::base::DiskFormat;
 use crate::cache::{Cache, Entry};
 use crate::disk::{Converter, CopyOptions, Disk, Gpt, copy_disk};
 use crate::error::{Error, Result};
 use crate::event::Observer;
-use crate::sys::{self, Before, Draft, Durable, Node, Overwrite, Staging, Stamp};
+use crate::sys::{self, Draft, Overwrite};
 
 /// A raw disk that can be read, and that nobody writes to.
 #[derive(Debug)]
@@ -78,27 +77,27 @@ impl Entry {
         recipe: &DiskRecipe,
         observer: &dyn Observer,
     ) -> Result<PreparedDisk> {
-        let recipe = *recipe;
-        let folder = self.folder().join(FOLDER).join(recipe.folder());
-        if is_whole(&folder, recipe) {
-            return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
+        let kept = self.kept_disk(recipe);
+        let asked = recipe.to_json();
+        if kept.whole(&asked).is_some() {
+            return PreparedDisk::at(kept.path(), true, Gpt::Fits);
         }
         let record = self.record();
         let disk = self.local(recipe.kind, observer)?;
         disk.check(recipe.growth)?;
         let lock = self.lock(cache, observer)?;
-        if is_whole(&folder, recipe) {
-            return PreparedDisk::at(folder.join(DISK), true, Gpt::Fits);
+        if kept.whole(&asked).is_some() {
+            return PreparedDisk::at(kept.path(), true, Gpt::Fits);
         }
-        let workshop = self.workshop()?;
-        if sys::exists(&folder) {
-            // Somebody has been at it.
-            remove(&folder)?;
-        }
-        let gpt = make(&disk, recipe, &workshop)
+        self.workshop()?;
+        let gpt = kept
+            .make(&asked, |file| {
+                let gpt = disk.write(file, kept.folder(), recipe.growth)?;
+                Ok((gpt, Value::Null))
+            })
             .map_err(|error| error.about(&format!("{} {}", record.image, record.snapshot)))?;
         drop(lock);
-        PreparedDisk::at(folder.join(DISK), false, gpt)
+        PreparedDisk::at(kept.path(), false, gpt)
     }
 
     /// Leaves an independent raw disk at `target`: see [`copy_disk`]. The one in the cache is made
@@ -132,8 +131,9 @@ impl Entry {
         let folder = self.folder().join(FOLDER);
         let names = sys::names(&folder).unwrap_or_default();
         let recipes = names.iter().filter_map(|name| {
-            let recipe = recipe_of(&folder.join(name))?;
-            (recipe.folder() == *name).then(|| (recipe, folder.join(name).join(DISK)))
+            let kept = Kept::at(&folder, name, DISK);
+            let recipe = DiskRecipe::of_json(&kept.recipe()?)?;
+            (recipe.folder() == *name).then(|| (recipe, kept.path()))
         });
         recipes.collect()
     }
@@ -148,18 +148,19 @@ impl Entry {
         recipe: &DiskRecipe,
         observer: &dyn Observer,
     ) -> Result<bool> {
-        let folder = self.folder().join(FOLDER).join(recipe.folder());
-        if !is_whole(&folder, *recipe) {
+        let kept = self.kept_disk(recipe);
+        if kept.whole(&recipe.to_json()).is_none() {
             return Ok(false);
         }
-        let cannot = |error| Error::local("cannot write", &folder, error);
+        let folder = kept.folder();
+        let cannot = |error| Error::local("cannot write", folder, error);
         // Unnamed: nothing is left of it, whatever happens.
-        let again = Draft::beside(&folder).map_err(cannot)?;
+        let again = Draft::beside(folder).map_err(cannot)?;
         let disk = self.local(recipe.kind, observer)?;
-        disk.write(again.file(), &folder, recipe.growth)?;
+        disk.write(again.file(), folder, recipe.growth)?;
         let again = again.file().try_clone().map_err(cannot)?;
         let again = Disk::from_file(again, DiskFormat::Raw)?;
-        Converter::new(&self.record().image, observer).is_in(&again, &folder.join(DISK))
+        Converter::new(&self.record().image, observer).is_in(&again, &kept.path())
     }
 
     /// Removes a prepared disk, to be made again.
@@ -167,7 +168,11 @@ impl Entry {
     /// # Errors
     /// [`Kind::Local`](crate::error::Kind::Local).
     pub fn forget_disk(&self, recipe: &DiskRecipe) -> Result<()> {
-        remove(&self.folder().join(FOLDER).join(recipe.folder()))
+        self.kept_disk(recipe).forget()
+    }
+
+    fn kept_disk(&self, recipe: &DiskRecipe) -> Kept {
+        Kept::at(&self.folder().join(FOLDER), &recipe.folder(), DISK)
     }
 
     fn local<'a>(&'a self, kind: DiskFile, observer: &'a dyn Observer) -> Result<LocalDisk<'a>> {
@@ -185,77 +190,35 @@ pub struct DiskRecipe {
 }
 
 impl DiskRecipe {
-    fn folder(&self) -> String {
+    fn folder(self) -> String {
         match (self.growth.size, self.growth.fit_gpt) {
             (None, _) => RAW.to_owned(),
             (Some(size), true) => format!("{RAW}-{size}"),
             (Some(size), false) => format!("{RAW}-{size}-asis"),
         }
     }
-}
 
-/// Makes a disk and its record in a directory of their own, which then gets its name.
-fn make(disk: &LocalDisk<'_>, recipe: DiskRecipe, workshop: &Path) -> Result<Gpt> {
-    let cannot = |error| Error::local("cannot write", workshop, error);
-    let name = recipe.folder();
-    let staging = Staging::beside(workshop, OsStr::new(&name)).map_err(cannot)?;
-    let file = sys::make_file(staging.root(), DISK.as_bytes()).map_err(cannot)?;
-    let gpt = disk.write(&file, &workshop.join(&name), recipe.growth)?;
-    let finish = || -> io::Result<()> {
-        sys::seal(&file)?;
-        let stamp = Stamp::of(&file)?;
-        let note = format!("{:#}\n", note(recipe, stamp));
-        let mut record = sys::make_file(staging.root(), NOTE.as_bytes())?;
-        record.write_all(note.as_bytes())?;
-        sys::seal(&record)?;
-        Node::Open(staging.root()).set_mode(0o755)
-    };
-    finish().map_err(cannot)?;
-    match staging.place(OsStr::new(&name), Before::Nothing, Durable::No) {
-        Ok(_) => sys::sync_folder(workshop).map_err(cannot)?,
-        // Where locks do nothing, somebody else may have made the same.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(cannot(error)),
+    fn to_json(self) -> Value {
+        json!({
+            "format": self.kind.format.as_str(),
+            "packed": self.kind.packed.as_str(),
+            "grown_to": self.growth.size,
+            "fit_gpt": self.growth.fit_gpt,
+        })
     }
-    Ok(gpt)
-}
 
-fn note(recipe: DiskRecipe, stamp: Stamp) -> Value {
-    json!({
-        "format": recipe.kind.format.as_str(),
-        "packed": recipe.kind.packed.as_str(),
-        "grown_to": recipe.growth.size,
-        "fit_gpt": recipe.growth.fit_gpt,
-        "size": stamp.size,
-        "mtime": stamp.mtime,
-        "mtime_nanos": stamp.mtime_nanos,
-        "inode": stamp.inode,
-    })
-}
-
-fn read_note(folder: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(folder.join(NOTE)).ok()?).ok()
-}
-
-fn recipe_of(folder: &Path) -> Option<DiskRecipe> {
-    let note = read_note(folder)?;
-    Some(DiskRecipe {
-        kind: DiskFile {
-            format: note["format"].as_str()?.parse().ok()?,
-            packed: note["packed"].as_str()?.parse().ok()?,
-        },
-        growth: Growth {
-            size: note["grown_to"].as_u64(),
-            fit_gpt: note["fit_gpt"].as_bool()?,
-        },
-    })
-}
-
-/// Whether a disk is there that nobody has touched since it was made, by a recipe.
-fn is_whole(folder: &Path, recipe: DiskRecipe) -> bool {
-    let stamp = sys::open_regular(&folder.join(DISK)).and_then(|file| Stamp::of(&file));
-    // The format of an image may have been corrected in the catalog: its note says another one.
-    stamp.is_ok_and(|stamp| read_note(folder) == Some(note(recipe, stamp)))
+    fn of_json(note: &Value) -> Option<Self> {
+        Some(Self {
+            kind: DiskFile {
+                format: note["format"].as_str()?.parse().ok()?,
+                packed: note["packed"].as_str()?.parse().ok()?,
+            },
+            growth: Growth {
+                size: note["grown_to"].as_u64(),
+                fit_gpt: note["fit_gpt"].as_bool()?,
+            },
+        })
+    }
 }
 
 /// Raw disks. The number goes up when the same image gives other bytes than before.
@@ -263,6 +226,3 @@ const RAW: &str = "raw-1";
 
 /// The disk in such a directory.
 const DISK: &str = "disk.raw";
-
-/// What it looked like when it was made.
-const NOTE: &str = "disk.json";

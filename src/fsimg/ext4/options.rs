@@ -1,6 +1,10 @@
 //! What a caller may choose, and what comes of it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::base::Digest;
+use crate::error::{Error, Kind, Result};
 use crate::fsimg::Uuid;
 use crate::tree::Report;
 
@@ -51,6 +55,34 @@ pub enum Reserved {
     Percent(u8),
     /// So many blocks of 4 KiB, at most half of them.
     Blocks(u64),
+}
+
+impl fmt::Display for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Blocks(blocks) => write!(f, "{blocks}"),
+        }
+    }
+}
+
+impl FromStr for Reserved {
+    type Err = Error;
+
+    /// `5%`, or a number of blocks.
+    ///
+    /// # Errors
+    /// [`Kind::Format`].
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().map(Self::Percent),
+            None => text.parse().ok().map(Self::Blocks),
+        };
+        parsed.ok_or_else(|| {
+            let message = format!("{text:?}: a percentage as in 5%, or a number of blocks");
+            Error::new(Kind::Format, message)
+        })
+    }
 }
 
 /// What was made.
