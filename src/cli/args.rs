@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::convert::Convert;
+use super::fsimg::ImageOptions;
 use super::pull::Pull;
 use super::registry::Registry;
 
@@ -58,6 +59,12 @@ impl EnsureOnly {
             "force",
             "verify",
             "sha256",
+            "label",
+            "uuid",
+            "inode_ratio",
+            "reserved",
+            "journal",
+            "add",
             "map_owner",
             "report",
             "devices",
@@ -250,6 +257,8 @@ pub(crate) struct Ensure {
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<distro_fetch::Digest>,
     #[command(flatten)]
+    pub(crate) image: ImageOptions,
+    #[command(flatten)]
     pub(crate) tree: Tree,
     #[command(flatten)]
     pub(crate) registry: Registry,
@@ -258,7 +267,7 @@ pub(crate) struct Ensure {
 /// What becomes of the size of a disk.
 #[derive(Args, Debug)]
 pub(crate) struct Grow {
-    /// Grow a disk to this size (`20G`); the new space is a hole
+    /// Grow a disk to this size (`20G`), the new space is a hole; the size of an ext4 file system
     #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
     pub(crate) size: Option<u64>,
     /// Leave the backup of a GUID partition table where it is when a disk grows
@@ -309,7 +318,7 @@ pub(crate) struct ReadArchive {
 }
 
 /// Where archives end, whatever they say.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct ArchiveLimits {
     /// Stop at so many decompressed bytes
     #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]

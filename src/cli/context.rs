@@ -152,6 +152,21 @@ impl Context {
         })
     }
 
+    /// The time that what is made bears, if somebody says one: seconds since 1970.
+    pub(crate) fn source_date() -> Result<Option<u64>> {
+        let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        match text.to_str().and_then(|text| text.parse().ok()) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => {
+                let text = text.display();
+                let message = format!("SOURCE_DATE_EPOCH={text}: not seconds since 1970");
+                Err(Usage(message).into())
+            }
+        }
+    }
+
     fn unknown_preset(&self, name: &str) -> String {
         let mut known: Vec<&str> = self
             .catalog

@@ -19,6 +19,7 @@ use super::context::Context;
 use super::convert_tree::{self, Job, Made};
 use super::disk::{self, Sizes};
 use super::ensure;
+use super::fsimg::{ImageOptions, System};
 use super::hints::Usage;
 use super::output;
 use super::progress::Reporter;
@@ -56,6 +57,12 @@ pub(crate) struct Convert {
     force: bool,
     #[command(flatten)]
     limits: args::ArchiveLimits,
+    /// EROFS of a container image: one image for each layer, one that merges them, and a VMDK
+    /// descriptor that makes one disk of all; OUT is a directory
+    #[arg(long)]
+    layered: bool,
+    #[command(flatten)]
+    image: ImageOptions,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -86,6 +93,9 @@ impl To {
         if let Some(to) = arguments.to {
             return Ok(to);
         }
+        if arguments.layered {
+            return Ok(Self::Erofs);
+        }
         let output = arguments.output.to_string_lossy().to_ascii_lowercase();
         let extension = output.rsplit_once('.').map(|(_, extension)| extension);
         match extension {
@@ -111,10 +121,9 @@ pub(crate) fn run(context: &Context, arguments: Convert) -> Result<ExitCode> {
         To::Tar => Made::Tar,
         To::OciArchive => Made::Archive(Carrier::Oci),
         To::DockerArchive => Made::Archive(Carrier::Docker),
-        To::Ext4 | To::Erofs => {
-            let message = "file-system images are not part of this version";
-            return Err(Usage(message.to_owned()).into());
-        }
+        To::Ext4 => Made::Image(System::Ext4),
+        To::Erofs if arguments.layered => Made::Layered,
+        To::Erofs => Made::Image(System::Erofs),
     };
     check(&arguments, made)?;
     let limits = arguments.limits.limits();
@@ -129,6 +138,8 @@ pub(crate) fn run(context: &Context, arguments: Convert) -> Result<ExitCode> {
         platform: arguments.registry.platform.as_ref(),
         format,
         name: arguments.name.as_deref(),
+        image: &arguments.image,
+        grow: &arguments.grow,
         limits,
         force: arguments.force,
         tree: &arguments.tree,
@@ -164,8 +175,15 @@ pub(crate) fn run(context: &Context, arguments: Convert) -> Result<ExitCode> {
 
 /// Options that mean nothing here.
 fn check(arguments: &Convert, made: Made) -> Result<()> {
-    let wrong = if arguments.grow.size.is_some() || arguments.grow.no_fix_gpt {
-        "--size and --no-fix-gpt are for --to raw"
+    let is_image = matches!(made, Made::Image(_) | Made::Layered);
+    let wrong = if !is_image && (arguments.grow.size.is_some() || arguments.grow.no_fix_gpt) {
+        "--size is for --to raw and --to ext4, --no-fix-gpt for --to raw"
+    } else if !is_image && !arguments.image.is_plain() {
+        "--label, --uuid, --inode-ratio, --reserved, --journal and --add are for file systems"
+    } else if arguments.layered && made != Made::Layered {
+        "--layered is for --to erofs"
+    } else if made == Made::Layered && !arguments.image.add.is_empty() {
+        "--add is for one image, not for layers"
     } else if arguments.name.is_some() && !matches!(made, Made::Archive(_)) {
         "--name is for --to oci-archive and --to docker-archive"
     } else if arguments.tree.map_owner.is_some() && made != Made::Dir {
@@ -256,6 +274,7 @@ fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
             output: Some(arguments.output),
             from: format,
             grow: arguments.grow,
+            image: arguments.image,
             pull: arguments.pull.into(),
             force: arguments.force,
             verify: false,

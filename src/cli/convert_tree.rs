@@ -1,17 +1,19 @@
 //! The outputs of `convert` that are made of a tree: directories, tars, archives of images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
 use distro_fetch::oci::{Carrier, Platform};
-use distro_fetch::rootfs::{Opening, Source, Spelled};
+use distro_fetch::rootfs::{Imaged, Opening, Source, Spelled};
 use distro_fetch::sys::Overwrite;
-use serde_json::json;
+use distro_fetch::tree::Report;
+use serde_json::{Value, json};
 
-use super::args::Tree;
+use super::args::{Grow, Tree};
 use super::context::Context;
+use super::fsimg::{self, ImageOptions, System};
 use super::namespace;
 use super::output;
 use super::progress::Reporter;
@@ -23,6 +25,8 @@ pub(crate) enum Made {
     Dir,
     Tar,
     Archive(Carrier),
+    Image(System),
+    Layered,
 }
 
 impl Made {
@@ -33,6 +37,8 @@ impl Made {
             Self::Tar => "tar",
             Self::Archive(Carrier::Oci) => "oci-archive",
             Self::Archive(Carrier::Docker) => "docker-archive",
+            Self::Image(System::Ext4) => "ext4",
+            Self::Image(System::Erofs) | Self::Layered => "erofs",
         }
     }
 }
@@ -49,9 +55,32 @@ pub(crate) struct Job<'a> {
     pub(crate) format: Option<Format>,
     /// What an image is called in its archive.
     pub(crate) name: Option<&'a str>,
+    pub(crate) image: &'a ImageOptions,
+    pub(crate) grow: &'a Grow,
     pub(crate) limits: Limits,
     pub(crate) force: bool,
     pub(crate) tree: &'a Tree,
+}
+
+/// What came of it.
+enum Outcome {
+    Tree(Report),
+    Image(Imaged),
+    Files(Vec<PathBuf>),
+}
+
+impl Outcome {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Tree(report) => report.to_json(),
+            Self::Image(made) => made.to_json(),
+            Self::Files(files) if files.is_empty() => json!({}),
+            Self::Files(files) => {
+                let names: Vec<_> = files.iter().map(|it| it.to_string_lossy()).collect();
+                json!({ "files": names })
+            }
+        }
+    }
 }
 
 /// Converts what is on this machine.
@@ -86,22 +115,36 @@ pub(crate) fn convert(
     } else {
         Overwrite::No
     };
-    let outcome = open(opening).and_then(|source| match job.made {
-        Made::Dir => source.to_dir(&output, policy, opening).map(Some),
-        Made::Tar => source
-            .to_tar(&output, overwrite, opening)
-            .map(|(_, report)| Some(report)),
-        Made::Archive(carrier) => source
-            .to_archive(&output, carrier, job.name, overwrite, opening)
-            .map(|_| None),
+    let plan = match job.made {
+        Made::Image(system) => Some(job.image.imaging(system, job.grow)?),
+        _ => None,
+    };
+    let layered = job.image.erofs(Context::source_date()?)?;
+    let outcome = open(opening).and_then(|source| {
+        Ok(match (job.made, &plan) {
+            (Made::Image(_), Some(plan)) => {
+                Outcome::Image(source.to_image(&output, plan, overwrite, opening)?)
+            }
+            (Made::Layered | Made::Image(_), _) => {
+                Outcome::Files(source.to_layered(&output, &layered, opening)?)
+            }
+            (Made::Dir, _) => Outcome::Tree(source.to_dir(&output, policy, opening)?),
+            (Made::Tar, _) => Outcome::Tree(source.to_tar(&output, overwrite, opening)?.1),
+            (Made::Archive(carrier), _) => {
+                source.to_archive(&output, carrier, job.name, overwrite, opening)?;
+                Outcome::Files(Vec::new())
+            }
+        })
     });
     reporter.finish();
-    let report = outcome?;
-    if let Some(report) = &report {
-        unpack::tell(context, job.tree, job.source, report)?;
+    let outcome = outcome.map_err(fsimg::too_small)?;
+    match &outcome {
+        Outcome::Tree(report) => unpack::tell(context, job.tree, job.source, report)?,
+        Outcome::Image(made) => fsimg::tell(job.source, &made.lost),
+        Outcome::Files(_) => {}
     }
     if context.global.json {
-        let mut document = report.map_or_else(|| json!({}), |it| it.to_json());
+        let mut document = outcome.to_json();
         document["source"] = job.source.into();
         document["form"] = job.made.as_str().into();
         document["path"] = output.to_string_lossy().into();

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::cache::{Cache, Entry, Overwrite, Rehash};
-use distro_fetch::catalog::Address;
+use distro_fetch::catalog::{Address, Image, Kind as Content};
 use distro_fetch::fetch::{Outcome, Reach, Request};
 use distro_fetch::{Error, Url};
 use serde_json::json;
 
 use super::args::{Ensure, Fetch, Form};
 use super::context::Context;
+use super::fsimg::{self, System};
 use super::hints::{self, Usage};
 use super::namespace;
 use super::output;
@@ -107,6 +108,9 @@ fn made(
     if arguments.form == Form::Raw {
         return disk(context, arguments, cache, outcome, reporter);
     }
+    if let Some(system) = arguments.form.system() {
+        return file_system(arguments, system, cache, outcome, reporter);
+    }
     if as_directory(arguments) {
         return directory(context, arguments, cache, outcome, reporter);
     }
@@ -154,6 +158,46 @@ struct Made {
     extra: Option<(&'static str, serde_json::Value)>,
 }
 
+impl Form {
+    fn system(self) -> Option<System> {
+        match self {
+            Self::Ext4 => Some(System::Ext4),
+            Self::Erofs => Some(System::Erofs),
+            Self::Source | Self::Dir | Self::Raw => None,
+        }
+    }
+}
+
+/// Makes the image of a file system of a verified archive.
+fn file_system(
+    arguments: &Ensure,
+    system: System,
+    cache: &Cache,
+    outcome: &Outcome,
+    reporter: &Reporter,
+) -> Result<Made> {
+    let target = arguments.output.as_deref();
+    let target = target.map(|path| (path, overwrite(arguments.force)));
+    let asked = (system, &arguments.grow);
+    let entry = &outcome.entry;
+    let made = fsimg::prepare(cache, entry, asked, &arguments.image, target, reporter);
+    reporter.finish();
+    let made = made?;
+    Ok(Made {
+        form: match system {
+            System::Ext4 => "ext4",
+            System::Erofs => "erofs",
+        },
+        path: made.path,
+        cached: made.cached && outcome.cached,
+        extra: Some(("made", made.about)),
+    })
+}
+
+fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Yes } else { Overwrite::No }
+}
+
 /// Makes a raw disk of a verified file.
 fn disk(
     context: &Context,
@@ -166,12 +210,8 @@ fn disk(
     let image = context.catalog.find(&entry.record().image).ok();
     // What the catalog says is about its pins; a URL has nothing but its name.
     let declared = arguments.from.or_else(|| image.and_then(|it| it.format));
-    let overwrite = if arguments.force {
-        Overwrite::Yes
-    } else {
-        Overwrite::No
-    };
-    let target = arguments.output.as_deref().map(|path| (path, overwrite));
+    let target = arguments.output.as_deref();
+    let target = target.map(|path| (path, overwrite(arguments.force)));
     let made = super::disk::prepare(cache, entry, declared, &arguments.grow, target, reporter);
     reporter.finish();
     let made = made?;
@@ -243,16 +283,22 @@ fn directory(
 
 /// What this version cannot do is said before anything is fetched.
 fn check(arguments: &Ensure) -> Result<()> {
-    let form = arguments.form;
     let is_tree = as_directory(arguments);
-    let message = match form {
+    let message = match arguments.form {
         Form::Source | Form::Dir if arguments.grow.size.is_some() => {
-            "--size is for --as raw".to_owned()
+            "--size is for --as raw and --as ext4".to_owned()
         }
-        Form::Raw if arguments.output.as_deref().is_some_and(is_directory) => {
-            "a raw disk is a file, and --output names a directory".to_owned()
+        Form::Source | Form::Dir | Form::Raw if !arguments.image.is_plain() => {
+            "--label, --uuid, --inode-ratio, --reserved, --journal and --add are for --as ext4 and \
+             --as erofs"
+                .to_owned()
         }
-        Form::Raw => return Ok(()),
+        Form::Raw | Form::Ext4 | Form::Erofs
+            if arguments.output.as_deref().is_some_and(is_directory) =>
+        {
+            "an image is a file, and --output names a directory".to_owned()
+        }
+        Form::Raw | Form::Ext4 | Form::Erofs => return Ok(()),
         Form::Source | Form::Dir => {
             let tree = &arguments.tree;
             if !is_tree && (tree.map_owner.is_some() || tree.report.is_some()) {
@@ -261,12 +307,6 @@ fn check(arguments: &Ensure) -> Result<()> {
             }
             return Ok(());
         }
-        form => format!(
-            "--as {} is not part of this version, which gives the verified upstream file \
-             (--as source), an unpacked tree (--as dir) or a raw disk (--as raw)",
-            clap::ValueEnum::to_possible_value(&form)
-                .map_or_else(String::new, |it| it.get_name().to_owned())
-        ),
     };
     Err(Usage(message).into())
 }
@@ -287,9 +327,7 @@ fn wanted(context: &Context, arguments: &Ensure) -> Result<Vec<Wanted>> {
             return Err(Usage(format!("--sha256 is for a URL; the catalog pins {text}")).into());
         }
         for (image, pin) in select::pins(context, text)? {
-            if arguments.form == Form::Raw {
-                super::disk::check_kind(image)?;
-            }
+            check_kind(arguments.form, image)?;
             wanted.push(match &pin.address {
                 Address::Repository(name) => {
                     Wanted::Image(pinned::Image::of_catalog(image, pin, name)?)
@@ -302,6 +340,19 @@ fn wanted(context: &Context, arguments: &Ensure) -> Result<Vec<Wanted>> {
         }
     }
     Ok(wanted)
+}
+
+/// That an image cannot become what is asked for is said before it is fetched.
+fn check_kind(form: Form, image: &Image) -> Result<()> {
+    match form {
+        Form::Raw => super::disk::check_kind(image),
+        Form::Ext4 | Form::Erofs if image.kind == Content::Disk => {
+            let name = &image.name;
+            let message = format!("{name} is a disk, with file systems of its own: --as raw");
+            Err(Usage(message).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn by_hash(text: &str, arguments: &Ensure) -> Result<Request> {

@@ -12,6 +12,7 @@ mod convert;
 mod convert_tree;
 mod disk;
 mod ensure;
+mod fsimg;
 mod generate;
 mod hints;
 mod images;

@@ -127,6 +127,7 @@ impl Reporter {
             ),
             What::Unpacking { read, total } => self.progress(subject, read, total),
             What::Converting { done, total } => self.progress(subject, done, Some(total)),
+            What::Writing { written, total } => self.progress(subject, written, total),
             What::Done { cached, size } => self.done(subject, cached, size),
             _ => {}
         }
@@ -249,7 +250,7 @@ impl Observer for Reporter {
     fn on(&self, event: Event<'_>) -> ControlFlow<()> {
         match event.what {
             What::Source { .. } | What::Waiting { .. } => signals::watch(),
-            What::Unpacking { .. } | What::Converting { .. } => {
+            What::Unpacking { .. } | What::Converting { .. } | What::Writing { .. } => {
                 signals::watch_and_say("stopped; nothing is left of what was being made");
             }
             _ => {}
@@ -260,7 +261,10 @@ impl Observer for Reporter {
             Mode::Bar(_) | Mode::Plain => self.show(event),
         }
         if signals::received() {
-            if matches!(event.what, What::Unpacking { .. } | What::Converting { .. }) {
+            if matches!(
+                event.what,
+                What::Unpacking { .. } | What::Converting { .. } | What::Writing { .. }
+            ) {
                 signals::tidying();
             }
             ControlFlow::Break(())
@@ -320,6 +324,12 @@ impl Reporter {
                     return;
                 }
                 json!({ "event": "converting", "done": done, "total": total })
+            }
+            What::Writing { written, total } => {
+                if !self.is_due(subject, written, total) {
+                    return;
+                }
+                json!({ "event": "writing", "written": written, "total": total })
             }
             What::Retry {
                 url,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
 use distro_fetch::event::{Event, Observer, What};
+use distro_fetch::fsimg::{erofs, ext4};
 use distro_fetch::rootfs::{Opening, Shape, Source, Spelled, Unpacker, format_of};
 use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report, TreeDigest};
 use distro_fetch::{Error, Kind, sys};
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use super::args::{ArchiveLimits, DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
 use super::context::Context;
+use super::fsimg::System;
 use super::hints::Usage;
 use super::namespace;
 use super::output;
@@ -71,6 +73,8 @@ pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode
                     }
                 })
             })
+    } else if let Some(system) = image_of(path) {
+        digest_of_image(path, system, arguments.read.limits.limits(), &reporter)
     } else if path.is_dir() {
         TreeDigest::of_directory(path, threads(), &reporter)
     } else {
@@ -91,6 +95,41 @@ pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode
         output::result(&digest.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file system whose image a name declares.
+fn image_of(path: &Path) -> Option<System> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "ext4" => Some(System::Ext4),
+        "erofs" => Some(System::Erofs),
+        _ => None,
+    }
+}
+
+fn digest_of_image(
+    path: &Path,
+    system: System,
+    limits: Limits,
+    reporter: &Reporter,
+) -> distro_fetch::Result<TreeDigest> {
+    let name = path.to_string_lossy();
+    let tell = |received, total| {
+        let what = What::Progress { received, total };
+        let subject = &name;
+        match reporter.on(Event { subject, what }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped")),
+        }
+    };
+    let file = sys::open_regular_through_links(path)
+        .map_err(|error| Error::local("cannot read", path, error))?;
+    let tree = match system {
+        System::Ext4 => ext4::Reader::open(file, limits).and_then(|it| it.tree(|| tell(0, None))),
+        System::Erofs => erofs::Reader::open(file, Vec::new(), limits).and_then(|it| it.tree()),
+    };
+    tree.and_then(|tree| tree.digest(threads(), |done, total| tell(done, Some(total))))
+        .map_err(|error| error.about(&name))
 }
 
 /// A source that is made of layers.

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use distro_fetch::archive::Limits;
 use distro_fetch::cache::{Condition, Entry, Found, Key, Record, Rehash};
 use distro_fetch::fetch::{Fetcher, Reach, Request};
+use distro_fetch::rootfs::Opening;
 use distro_fetch::tree::Policy;
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
@@ -147,6 +149,24 @@ fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter)
             || entry.forget_disk(&recipe),
             repair.then_some(|| {
                 let made = entry.prepare_disk_by(fetcher.cache(), &recipe, reporter);
+                made.map(|_| ())
+            }),
+        );
+        list.push(Prepared::at(&path, status, why));
+    }
+    let opening = Opening {
+        platform: None,
+        format: None,
+        spool: entry.folder(),
+        limits: Limits::default(),
+        observer: reporter,
+    };
+    for (recipe, path) in entry.prepared_images() {
+        let (status, why) = judge(
+            entry.is_image_prepared_well(&recipe, opening),
+            || entry.forget_image(&recipe),
+            repair.then_some(|| {
+                let made = entry.prepare_image(fetcher.cache(), recipe.system(), opening);
                 made.map(|_| ())
             }),
         );

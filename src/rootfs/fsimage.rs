@@ -357,6 +357,11 @@ impl Entry {
 }
 
 impl ImageRecipe {
+    /// The file system.
+    pub fn system(&self) -> &FileSystem {
+        &self.0
+    }
+
     /// The name of its directory: what is not the default is in a digest.
     fn folder(&self) -> String {
         let (plain, default) = match &self.0 {
@@ -412,7 +417,9 @@ impl ImageRecipe {
             "erofs" => FileSystem::Erofs(erofs::Options {
                 volume: label,
                 uuid,
-                epoch: note["epoch"].as_i64().map(|seconds| Time { seconds, nanos: 0 }),
+                epoch: note["epoch"]
+                    .as_i64()
+                    .map(|seconds| Time { seconds, nanos: 0 }),
                 ..erofs::Options::default()
             }),
             _ => return None,

@@ -245,9 +245,7 @@ impl Source {
     /// As [`open`](Self::open), and for limits.
     pub fn tree(&self, opening: Opening<'_>) -> Result<Tree> {
         match self {
-            Self::Image(image, trust) => {
-                Ok(opening.loader(*trust).tree(image)?.tree)
-            }
+            Self::Image(image, trust) => Ok(opening.loader(*trust).tree(image)?.tree),
             Self::Folder(path) => {
                 let subject = path.to_string_lossy();
                 Tree::of_directory(path, opening.limits, || opening.tell(&subject, 0, None))

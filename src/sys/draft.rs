@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::{
-    create_public, own_path, remove_file_if_any, rename_noreplace, rename_over, sync_folder, unique_suffix,
+    create_public, own_path, remove_file_if_any, rename_noreplace, rename_over, sync_folder,
+    unique_suffix,
 };
 use crate::error::{Error, Kind};
 
