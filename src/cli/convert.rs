@@ -203,6 +203,11 @@ fn of_catalog<'a>(context: &'a Context, source: &str) -> Option<&'a Image> {
 
 /// The error that `ensure` would give: it suggests names.
 fn unknown(context: &Context, source: &str) -> anyhow::Error {
+    if source.contains('/') {
+        // No name of an image has one.
+        let missing = std::io::ErrorKind::NotFound.into();
+        return Error::local("cannot read", source, missing).into();
+    }
     let found = source
         .parse::<Reference>()
         .and_then(|reference| context.catalog.find(&reference.name).map(|_| ()));
@@ -290,7 +295,7 @@ fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !source.contains('/') => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(unknown(context, source));
         }
         Err(error) => return Err(Error::local("cannot read", path, error).into()),
