@@ -7,7 +7,6 @@ use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
 use distro_fetch::oci::{Carrier, Platform};
 use distro_fetch::rootfs::{Opening, Source, Spelled};
-use distro_fetch::sys::Overwrite;
 use serde_json::json;
 
 use super::args::Tree;
@@ -15,6 +14,7 @@ use super::context::Context;
 use super::namespace;
 use super::output;
 use super::progress::Reporter;
+use super::select;
 use super::unpack;
 
 /// What is made.
@@ -81,11 +81,7 @@ pub(crate) fn convert(
         limits: job.limits,
         observer: &reporter,
     };
-    let overwrite = if job.force {
-        Overwrite::Yes
-    } else {
-        Overwrite::No
-    };
+    let overwrite = select::overwrite(job.force);
     let outcome = open(opening).and_then(|source| match job.made {
         Made::Dir => source.to_dir(&output, policy, opening).map(Some),
         Made::Tar => source

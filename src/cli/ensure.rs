@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Cache, Entry, Overwrite, Rehash};
+use distro_fetch::cache::{Cache, Entry, Rehash};
 use distro_fetch::catalog::Address;
 use distro_fetch::fetch::{Outcome, Reach, Request};
 use distro_fetch::{Error, Url};
@@ -132,11 +132,7 @@ impl Fetch {
 
 /// The verified file of one image of the catalog, for whoever makes something of it.
 pub(crate) fn one(context: &Context, text: &str, pull: Fetch) -> Result<Entry> {
-    let pins = select::pins(context, text)?;
-    let [(image, pin)] = pins[..] else {
-        let message = "one architecture at a time: --arch amd64";
-        return Err(Usage(message.to_owned()).into());
-    };
+    let (image, pin) = select::one(context, text)?;
     let request = Request::pinned(&context.catalog, image, pin)?;
     let fetcher = context.fetcher(pull.reach(), Rehash::IfTouched)?;
     let reporter = Reporter::new(context);
@@ -166,11 +162,7 @@ fn disk(
     let image = context.catalog.find(&entry.record().image).ok();
     // What the catalog says is about its pins; a URL has nothing but its name.
     let declared = arguments.from.or_else(|| image.and_then(|it| it.format));
-    let overwrite = if arguments.force {
-        Overwrite::Yes
-    } else {
-        Overwrite::No
-    };
+    let overwrite = select::overwrite(arguments.force);
     let target = arguments.output.as_deref().map(|path| (path, overwrite));
     let made = super::disk::prepare(cache, entry, declared, &arguments.grow, target, reporter);
     reporter.finish();
@@ -349,7 +341,7 @@ fn all_or_errors(
 }
 
 fn leave(outcome: &Outcome, target: &Path, force: bool) -> Result<PathBuf> {
-    let overwrite = if force { Overwrite::Yes } else { Overwrite::No };
+    let overwrite = select::overwrite(force);
     Ok(outcome
         .entry
         .copy_to(target, overwrite, || !super::signals::received())?)
