@@ -55,3 +55,21 @@ debian() {
     mmdebstrap --quiet --variant=important \
         --include=linux-image-cloud-amd64,vim,git,python3,locales,openssh-server,cloud-init,tcpdump,perl bookworm "$1"
 }
+
+load() { cut -d' ' -f1 /proc/loadavg; }
+
+# ratio A B: how many times B is in A.
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+
+# timed NAME COMMAND …: one more time of NAME, in microseconds, into $scratch.
+timed() {
+    local log=$scratch/$1.times start
+    shift
+    start=${EPOCHREALTIME/./}
+    "$@" >/dev/null
+    echo $((${EPOCHREALTIME/./} - start)) >>"$log"
+}
+
+# median NAME, seconds NAME: of its $runs times.
+median() { sort -n "$scratch/$1.times" | sed -n "$(((runs + 1) / 2))p"; }
+seconds() { awk -v t="$(median "$1")" 'BEGIN { printf "%.3f", t / 1e6 }'; }

@@ -51,19 +51,14 @@ for kind in zlib zstd; do
 done
 once "$(basename "$raw").plain.qcow2" image
 
-load() { cut -d' ' -f1 /proc/loadavg; }
 echo "machine: $(nproc) cores, $(stat -f -c %T "$scratch") at \$SCRATCH, load $(load); $(qemu-img --version | head -n 1)"
 echo "disk: $(($(stat -c %s "$raw") >> 20)) MiB, of which $(($(stat -c %b "$raw") / 2048)) allocated," \
     "made of a tar of $(($(stat -c %s "$tar") / 1000000)) MB; medians of $runs turns"
 
 # Each turn runs both once, into a file that was not there before: a busy moment of a shared machine hits both.
 run() {
-    local log=$scratch/$1.times start
-    shift
     rm -f "$out"
-    start=${EPOCHREALTIME/./}
-    "$@" >/dev/null
-    echo $((${EPOCHREALTIME/./} - start)) >>"$log"
+    timed "$@"
 }
 ours() { "$bin" --quiet --progress none convert "$1" -o "$out"; }
 theirs() { qemu-img convert -f qcow2 -O raw -m 16 -W "$1" "$out"; }
@@ -71,9 +66,6 @@ synced() {
     theirs "$1"
     sync "$out"
 }
-median() { sort -n "$scratch/$1.times" | sed -n "$(((runs + 1) / 2))p"; }
-seconds() { awk -v t="$(median "$1")" 'BEGIN { printf "%.3f", t / 1e6 }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 pair() { # label, goal, image, the other one's name
     local label=$1 goal=$2 image=$3 other=$4
     rm -f "$scratch"/{ours,theirs}.times

@@ -33,7 +33,6 @@ echo "binary: $(stat -c %s "$bin") bytes"
 
 # Medians: a shared machine has outliers. The curl commands do not fsync; `ensure` does.
 median() { jq -r ".results[$1].median" "$work/times.json"; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
 hyperfine -N --style none --warmup 2 --runs "$runs" --export-json "$work/times.json" \
     --prepare "rm -rf $work/cache $work/out" \

@@ -121,17 +121,12 @@ for _ in $(seq 100); do
 done
 digest=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://127.0.0.1:$port/debian:six")
 
-load() { cut -d' ' -f1 /proc/loadavg; }
 echo "machine: $(nproc) cores, $(stat -f -c %T "$scratch") at \$SCRATCH, load $(load); $(umoci --version | head -n 1); $(skopeo --version)"
 echo "image: 6 layers, $(($(du -sb "$image" | cut -f1) / 1000000)) MB of gzip, of a tar of $(($(stat -c %s "$tar") / 1000000)) MB; medians of $runs turns"
 
 run() {
-    local log=$scratch/$1.times start
-    shift
     rm -rf "$scratch"/{cache,tree,layout,bundle}
-    start=${EPOCHREALTIME/./}
-    "$@" >/dev/null
-    echo $((${EPOCHREALTIME/./} - start)) >>"$log"
+    timed "$@"
 }
 ours() {
     "$bin" --quiet --progress none --cache-dir "$scratch/cache" \
@@ -141,9 +136,6 @@ theirs() {
     skopeo copy --quiet --src-tls-verify=false "docker://127.0.0.1:$port/debian@$digest" "oci:$scratch/layout:six"
     umoci unpack --image "$scratch/layout:six" "$scratch/bundle" 2>/dev/null
 }
-median() { sort -n "$scratch/$1.times" | sed -n "$(((runs + 1) / 2))p"; }
-seconds() { awk -v t="$(median "$1")" 'BEGIN { printf "%.3f", t / 1e6 }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
 run once theirs
 expect=$("$bin" digest "$scratch/bundle/rootfs")

@@ -117,7 +117,6 @@ for _ in $(seq "$runs"); do
 done
 median() { sort -n "$work/$1.times" | sed -n "$(((runs + 1) / 2))p"; }
 peak() { { /usr/bin/time -f %M "$work/$1" || true; } 2>&1 | tail -n 1; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
 awk -v p="$(median python)" -v r="$(median refresh)" 'BEGIN { printf "time: refresh %.3f s, json.load %.3f s\n", r / 1e6, p / 1e6 }'
 echo "  a whole refresh takes $(ratio "$(median refresh)" "$(median python)") of the time of json.load alone   (goal: at most 0.5)"

@@ -53,7 +53,6 @@ name=$(stat -c '%s-%Y' "$tar")
 ! wants gzip memory || once "$name.gz" pack gzip -6 -n -c "$tar"
 ! wants zstd memory || once "$name.zst" pack zstd -q -T0 -9 -c "$tar"
 
-load() { cut -d' ' -f1 /proc/loadavg; }
 version=$(tar --version | head -n 1)
 echo "machine: $(nproc) cores, $(stat -f -c %T "$scratch") at \$SCRATCH, load $(load); $version; $(xz --version | head -n 1)"
 echo "tar: $(($(stat -c %s "$tar") / 1000000)) MB, $(tar -tf "$tar" | wc -l) entries; medians of $runs turns"
@@ -61,21 +60,14 @@ echo "tar: $(($(stat -c %s "$tar") / 1000000)) MB, $(tar -tf "$tar" | wc -l) ent
 # Each turn runs every command once, into a directory that was not there before: a busy moment of a
 # shared machine hits all of them. Removing the tree is not measured.
 run() {
-    local log=$scratch/$1.times start
-    shift
     rm -rf "$scratch"/{tree,cache,download}
-    start=${EPOCHREALTIME/./}
-    "$@" >/dev/null
-    echo $((${EPOCHREALTIME/./} - start)) >>"$log"
+    timed "$@"
 }
 ours() { "$bin" --quiet --progress none unpack "$@" "$scratch/tree"; }
 theirs() {
     mkdir "$scratch/tree"
     tar --numeric-owner --xattrs --xattrs-include='*' -C "$scratch/tree" "$@"
 }
-median() { sort -n "$scratch/$1.times" | sed -n "$(((runs + 1) / 2))p"; }
-seconds() { awk -v t="$(median "$1")" 'BEGIN { printf "%.3f", t / 1e6 }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 pair() { # label, goal, format, archive, tar's arguments …
     local label=$1 goal=$2 format=$3 archive=$4
     shift 4

@@ -33,28 +33,23 @@ impl Entry {
             }
         }
         let mut source = self.open()?;
-        let mut copy = || -> io::Result<()> {
-            let draft = Draft::beside(&target)?;
-            sys::copy_or_reflink(&mut source, draft.file(), |_| {
-                if go_on() {
-                    Ok(())
-                } else {
-                    Err(io::ErrorKind::Interrupted.into())
-                }
-            })?;
-            draft.place(overwrite)
-        };
-        match copy() {
-            Ok(()) => Ok(target),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Error::new(
-                Kind::Cancelled,
-                format!("{}: stopped", target.display()),
-            )),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Draft::in_the_way(&target))
+        let cannot = |error| Error::local("cannot write", &target, error);
+        let draft = Draft::beside(&target).map_err(cannot)?;
+        let copied = sys::copy_or_reflink(&mut source, draft.file(), |_| {
+            if go_on() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::Interrupted.into())
             }
-            Err(error) => Err(Error::local("cannot write", target, error)),
-        }
+        });
+        copied.map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => {
+                Error::new(Kind::Cancelled, format!("{}: stopped", target.display()))
+            }
+            _ => cannot(error),
+        })?;
+        draft.commit(overwrite)?;
+        Ok(target)
     }
 
     fn is_copy(&self, target: &Path) -> bool {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Key;
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::event::What;
 use crate::sys::{self, FileLock, Locked};
 
 /// A cache directory. Making one touches nothing on disk.
@@ -36,6 +37,17 @@ pub struct Waiting<'a> {
     pub holder: Option<u32>,
     /// How long we have waited.
     pub since: Duration,
+}
+
+impl Waiting<'_> {
+    /// Tells it as an event.
+    pub fn tell<T>(&self, tell: impl FnOnce(What<'_>) -> T) -> T {
+        tell(What::Waiting {
+            lock: &self.lock.to_string_lossy(),
+            holder: self.holder,
+            since: self.since,
+        })
+    }
 }
 
 impl Cache {

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use distro_fetch::Error;
-use distro_fetch::cache::{Overwrite, Rehash};
+use distro_fetch::cache::Rehash;
 use distro_fetch::catalog::{Address, Image, Kind as Content, Reference};
 use distro_fetch::fetch::Reach;
 use distro_fetch::oci::{Carrier, ImageReference, Platform, Pulled};
@@ -127,10 +128,7 @@ pub(crate) fn run(context: &Context, arguments: Convert) -> Result<ExitCode> {
     };
     check(&arguments, made)?;
     let limits = arguments.limits.limits();
-    let format = match &arguments.from {
-        Some(word) => Some(word.parse().map_err(|error| wrong(&error))?),
-        None => None,
-    };
+    let format = declared(&arguments)?;
     let job = Job {
         source: &arguments.source,
         output: &arguments.output,
@@ -217,8 +215,10 @@ fn unknown(context: &Context, source: &str) -> anyhow::Error {
     }
 }
 
-fn wrong(error: &Error) -> Usage {
-    Usage(format!("--from: {}", error.message()))
+/// What `--from` says: of a disk, or of an archive.
+fn declared<T: FromStr<Err = Error>>(arguments: &Convert) -> Result<Option<T>> {
+    let parsed = arguments.from.as_deref().map(str::parse).transpose();
+    parsed.map_err(|error: Error| Usage(format!("--from: {}", error.message())).into())
 }
 
 fn from_cache(context: &Context, job: &Job<'_>, pulled: &Pulled) -> Result<ExitCode> {
@@ -239,11 +239,7 @@ fn pull(context: &Context, arguments: &Convert, reference: &str) -> Result<Pulle
 }
 
 fn pull_pinned(context: &Context, arguments: &Convert) -> Result<Pulled> {
-    let pins = select::pins(context, &arguments.source)?;
-    let [(image, pin)] = pins[..] else {
-        let message = "one architecture at a time: --arch amd64";
-        return Err(Usage(message.to_owned()).into());
-    };
+    let (image, pin) = select::one(context, &arguments.source)?;
     let Address::Repository(repository) = &pin.address else {
         return Err(Usage(format!("{} is no container image", image.name)).into());
     };
@@ -267,10 +263,7 @@ fn manner(arguments: &Convert) -> Manner {
 }
 
 fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
-    let format = match &arguments.from {
-        Some(word) => Some(word.parse().map_err(|error| wrong(&error))?),
-        None => None,
-    };
+    let format = declared(&arguments)?;
     if of_catalog(context, &arguments.source).is_some() {
         // The same as `ensure`, left somewhere.
         let arguments = Ensure {
@@ -305,11 +298,7 @@ fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
     }
     let file = File::open(path).map_err(|error| Error::local("cannot read", path, error))?;
     let kind = DiskFile::of(&name, format, &file)?;
-    let overwrite = if arguments.force {
-        Overwrite::Yes
-    } else {
-        Overwrite::No
-    };
+    let overwrite = select::overwrite(arguments.force);
     let reporter = Reporter::new(context);
     let growth = disk::growth(&arguments.grow);
     let folder = match path.parent() {

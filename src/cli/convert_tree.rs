@@ -7,7 +7,6 @@ use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
 use distro_fetch::oci::{Carrier, Platform};
 use distro_fetch::rootfs::{Imaged, Opening, Source, Spelled};
-use distro_fetch::sys::Overwrite;
 use distro_fetch::tree::Report;
 use serde_json::{Value, json};
 
@@ -17,6 +16,7 @@ use super::fsimg::{self, ImageOptions, System};
 use super::namespace;
 use super::output;
 use super::progress::Reporter;
+use super::select;
 use super::unpack;
 
 /// What is made.
@@ -110,11 +110,7 @@ pub(crate) fn convert(
         limits: job.limits,
         observer: &reporter,
     };
-    let overwrite = if job.force {
-        Overwrite::Yes
-    } else {
-        Overwrite::No
-    };
+    let overwrite = select::overwrite(job.force);
     let plan = match job.made {
         Made::Image(system) => Some(job.image.imaging(system, job.grow)?),
         _ => None,

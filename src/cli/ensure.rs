@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::cache::{Cache, Entry, Overwrite, Rehash};
+use distro_fetch::cache::{Cache, Entry, Rehash};
 use distro_fetch::catalog::{Address, Image, Kind as Content};
 use distro_fetch::fetch::{Outcome, Reach, Request};
 use distro_fetch::{Error, Url};
@@ -136,11 +136,7 @@ impl Fetch {
 
 /// The verified file of one image of the catalog, for whoever makes something of it.
 pub(crate) fn one(context: &Context, text: &str, pull: Fetch) -> Result<Entry> {
-    let pins = select::pins(context, text)?;
-    let [(image, pin)] = pins[..] else {
-        let message = "one architecture at a time: --arch amd64";
-        return Err(Usage(message.to_owned()).into());
-    };
+    let (image, pin) = select::one(context, text)?;
     let request = Request::pinned(&context.catalog, image, pin)?;
     let fetcher = context.fetcher(pull.reach(), Rehash::IfTouched)?;
     let reporter = Reporter::new(context);
@@ -176,8 +172,8 @@ fn file_system(
     outcome: &Outcome,
     reporter: &Reporter,
 ) -> Result<Made> {
-    let target = arguments.output.as_deref();
-    let target = target.map(|path| (path, overwrite(arguments.force)));
+    let overwrite = select::overwrite(arguments.force);
+    let target = arguments.output.as_deref().map(|path| (path, overwrite));
     let asked = (system, &arguments.grow);
     let entry = &outcome.entry;
     let made = fsimg::prepare(cache, entry, asked, &arguments.image, target, reporter);
@@ -194,10 +190,6 @@ fn file_system(
     })
 }
 
-fn overwrite(force: bool) -> Overwrite {
-    if force { Overwrite::Yes } else { Overwrite::No }
-}
-
 /// Makes a raw disk of a verified file.
 fn disk(
     context: &Context,
@@ -210,8 +202,8 @@ fn disk(
     let image = context.catalog.find(&entry.record().image).ok();
     // What the catalog says is about its pins; a URL has nothing but its name.
     let declared = arguments.from.or_else(|| image.and_then(|it| it.format));
-    let target = arguments.output.as_deref();
-    let target = target.map(|path| (path, overwrite(arguments.force)));
+    let overwrite = select::overwrite(arguments.force);
+    let target = arguments.output.as_deref().map(|path| (path, overwrite));
     let made = super::disk::prepare(cache, entry, declared, &arguments.grow, target, reporter);
     reporter.finish();
     let made = made?;
@@ -400,7 +392,7 @@ fn all_or_errors(
 }
 
 fn leave(outcome: &Outcome, target: &Path, force: bool) -> Result<PathBuf> {
-    let overwrite = if force { Overwrite::Yes } else { Overwrite::No };
+    let overwrite = select::overwrite(force);
     Ok(outcome
         .entry
         .copy_to(target, overwrite, || !super::signals::received())?)

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use distro_fetch::cache::Cache;
+use distro_fetch::cache::{Cache, Overwrite};
 use distro_fetch::catalog::{Image, Pin, Reference, matches_glob};
 use distro_fetch::oci::{Platform, StoredImage};
 use distro_fetch::{Arch, Error, Kind};
 
 use super::context::{Arches, Context};
+use super::hints::Usage;
 use super::output;
 
 /// The pins that references mean, in the order in which they were named.
@@ -33,6 +34,19 @@ pub(crate) fn pins<'a>(context: &'a Context, text: &str) -> Result<Vec<(&'a Imag
         pins.push(catalog.resolve(&reference, arch)?);
     }
     Ok(pins)
+}
+
+/// The one pin that a reference means, where only one will do.
+pub(crate) fn one<'a>(context: &'a Context, text: &str) -> Result<(&'a Image, &'a Pin)> {
+    match pins(context, text)?[..] {
+        [pin] => Ok(pin),
+        _ => Err(Usage("one architecture at a time: --arch amd64".to_owned()).into()),
+    }
+}
+
+/// What `--force` means for a file.
+pub(crate) fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Yes } else { Overwrite::No }
 }
 
 /// The images that any of the patterns matches: a name, an alias, or a distro.

@@ -76,7 +76,7 @@ impl<'a> Converter<'a> {
         }
         let draft = draft(&target)?;
         self.write(disk, draft.file(), &target)?;
-        place(draft, &target, overwrite)?;
+        draft.commit(overwrite)?;
         Ok(survey)
     }
 
@@ -208,16 +208,6 @@ fn check_space(target: &Path, need: u64) -> Result<()> {
             Err(Error::new(Kind::Local, message).with_path(folder))
         }
         _ => Ok(()),
-    }
-}
-
-pub(super) fn place(draft: Draft, target: &Path, overwrite: Overwrite) -> Result<()> {
-    match draft.place(overwrite) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Draft::in_the_way(target))
-        }
-        Err(error) => Err(Error::local("cannot write", target, error)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::convert::{Converter, absolute, draft, place, unwritable};
+use super::convert::{Converter, absolute, draft, unwritable};
 use super::gpt::{self, Gpt};
 use super::image::Disk;
 use crate::base::DiskFormat;
@@ -105,7 +105,7 @@ pub fn copy_disk(source: &Path, target: &Path, options: CopyOptions<'_>) -> Resu
             return Ok(gpt);
         }
     }
-    place(draft, &target, options.overwrite)?;
+    draft.commit(options.overwrite)?;
     Ok(gpt)
 }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::convert::unwritable;
-use super::source::unreadable;
+use super::source::{le32, le64, unreadable};
 use crate::error::Result;
 
 /// What a disk has for a partition table, and what was done about it.
@@ -51,26 +51,29 @@ impl Table<'_> {
         if let Some(why) = wrong(&primary) {
             return Ok(Gpt::Damaged(why));
         }
-        let old = number(&primary, BACKUP, 8);
+        let old = le64(&primary, BACKUP);
         if old == last {
             return Ok(Gpt::Fits);
         }
-        let (count, size) = (number(&primary, COUNT, 4), number(&primary, SIZE, 4));
+        let (count, size) = (
+            u64::from(le32(&primary, COUNT)),
+            u64::from(le32(&primary, SIZE)),
+        );
         let bytes = count.saturating_mul(size);
         if count == 0 || !(128..=4096).contains(&size) || bytes > MAX_ENTRIES {
             return Ok(Gpt::Damaged("its number of entries is not possible"));
         }
         let sectors = bytes.div_ceil(self.sector);
-        let first = number(&primary, ENTRIES, 8);
+        let first = le64(&primary, ENTRIES);
         if first < 2 || first.saturating_add(sectors) > last || old > last {
             return Ok(Gpt::Damaged("it names sectors that are not there"));
         }
         let entries = read(self.disk, first * self.sector, bytes)?;
-        if u64::from(crc32(&entries)) != number(&primary, ENTRIES_SUM, 4) {
+        if u64::from(crc32(&entries)) != u64::from(le32(&primary, ENTRIES_SUM)) {
             return Ok(Gpt::Damaged("the checksum of its entries is wrong"));
         }
         let to = last - sectors;
-        if to <= number(&primary, LAST_USABLE, 8) {
+        if to <= le64(&primary, LAST_USABLE) {
             return Ok(Gpt::Damaged("there is no room behind the last partition"));
         }
         self.clear_old(old, sectors)?;
@@ -93,15 +96,15 @@ impl Table<'_> {
     /// Takes the old backup away, if it is one: what finds it later would take it for the newest.
     fn clear_old(&self, header: u64, sectors: u64) -> Result<()> {
         let old = read(self.disk, header * self.sector, self.sector)?;
-        if wrong(&old).is_some() || number(&old, OWN, 8) != header {
+        if wrong(&old).is_some() || le64(&old, OWN) != header {
             return Ok(());
         }
         let nothing = vec![0; old.len()];
-        let entries = number(&old, ENTRIES, 8);
+        let entries = le64(&old, ENTRIES);
         let is_before = entries
             .checked_add(sectors)
             .is_some_and(|end| end <= header);
-        if is_before && entries > number(&old, LAST_USABLE, 8) {
+        if is_before && entries > le64(&old, LAST_USABLE) {
             for sector in entries..entries + sectors {
                 self.write(sector, &nothing)?;
             }
@@ -114,7 +117,7 @@ impl Table<'_> {
     fn fit_mbr(&self, last: u64) -> Result<()> {
         let mut entry = read(self.disk, MBR_ENTRY, 16)?;
         let signature = read(self.disk, 510, 2)?;
-        if signature == [0x55, 0xaa] && entry[4] == 0xee && number(&entry, 8, 4) == 1 {
+        if signature == [0x55, 0xaa] && entry[4] == 0xee && u64::from(le32(&entry, 8)) == 1 {
             set(&mut entry, 12, last.min(u64::from(u32::MAX)), 4);
             self.disk
                 .write_all_at(&entry, MBR_ENTRY)
@@ -132,7 +135,7 @@ impl Table<'_> {
 
 /// What is wrong with a header, if anything.
 fn wrong(header: &[u8]) -> Option<&'static str> {
-    let length = number(header, LENGTH, 4);
+    let length = u64::from(le32(header, LENGTH));
     if header[..8] != SIGNATURE {
         return Some("it has no signature");
     }
@@ -144,13 +147,13 @@ fn wrong(header: &[u8]) -> Option<&'static str> {
     };
     let mut bytes = header[..part].to_vec();
     set(&mut bytes, SUM, 0, 4);
-    (u64::from(crc32(&bytes)) != number(header, SUM, 4))
+    (u64::from(crc32(&bytes)) != u64::from(le32(header, SUM)))
         .then_some("the checksum of its header is wrong")
 }
 
 /// Makes the checksum of a header right.
 fn sum(header: &mut [u8]) {
-    let length = usize::try_from(number(header, LENGTH, 4)).unwrap_or(0);
+    let length = usize::try_from(u64::from(le32(header, LENGTH))).unwrap_or(0);
     set(header, SUM, 0, 4);
     let sum = crc32(&header[..length]);
     set(header, SUM, sum.into(), 4);
@@ -166,12 +169,6 @@ fn read(disk: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     disk.read_exact_at(&mut bytes, offset).map_err(unreadable)?;
     Ok(bytes)
-}
-
-/// A little-endian number of so many bytes.
-fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
-    let bytes = bytes[at..at + width].iter().rev();
-    bytes.fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 fn set(bytes: &mut [u8], at: usize, value: u64, width: usize) {

@@ -316,17 +316,13 @@ impl Work<'_> {
 
     fn lock(&self) -> Result<WriteLock> {
         let digest = &self.request.key.sha256;
-        let lock = self.fetcher.cache.lock(digest, |waiting| {
-            let told = (self.tell)(What::Waiting {
-                lock: &waiting.lock.to_string_lossy(),
-                holder: waiting.holder,
-                since: waiting.since,
-            });
-            match told {
+        let lock = self
+            .fetcher
+            .cache
+            .lock(digest, |waiting| match waiting.tell(self.tell) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
-            }
-        });
+            });
         let lock = lock.map_err(|error| match error.io_kind() {
             Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => {
                 let message = format!(

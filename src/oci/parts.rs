@@ -49,15 +49,7 @@ impl Parts<'_> {
         }
         let cache = self.store.cache();
         let lock = cache.lock(&part.digest, |waiting| {
-            let told = self.tell(
-                subject,
-                What::Waiting {
-                    lock: &waiting.lock.to_string_lossy(),
-                    holder: waiting.holder,
-                    since: waiting.since,
-                },
-            );
-            match told {
+            match waiting.tell(|what| self.tell(subject, what)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             }

@@ -112,13 +112,8 @@ fn create(
     fill(&mut out)?;
     out.flush().map_err(cannot)?;
     drop(out);
-    match draft.place(overwrite) {
-        Ok(()) => Ok(target),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Draft::in_the_way(&target))
-        }
-        Err(error) => Err(cannot(error)),
-    }
+    draft.commit(overwrite)?;
+    Ok(target)
 }
 
 /// Bytes that are written at once.

@@ -1,7 +1,7 @@
 //! From the file of a disk image, compressed as a whole or not, to a raw disk.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -169,13 +169,8 @@ impl<'a> LocalDisk<'a> {
                 return Ok(gpt);
             }
         }
-        match draft.place(overwrite) {
-            Ok(()) => Ok(gpt),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Draft::in_the_way(&target))
-            }
-            Err(error) => Err(cannot(error)),
-        }
+        draft.commit(overwrite)?;
+        Ok(gpt)
     }
 
     /// Refuses to shrink, where that can be known before anything is made.

@@ -153,13 +153,8 @@ impl Source {
                 Err(Draft::in_the_way(&target))
             };
         }
-        match draft.place(overwrite) {
-            Ok(()) => Ok(made),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Draft::in_the_way(&target))
-            }
-            Err(error) => Err(cannot(error)),
-        }
+        draft.commit(overwrite)?;
+        Ok(made)
     }
 
     /// Leaves an image of each layer, that of what they make together, and a descriptor of all in a

@@ -14,7 +14,7 @@ use crate::archive::Checks;
 use crate::base::Digest;
 use crate::cache::{Cache, Entry, WriteLock};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Observer, What};
+use crate::event::{Event, Observer};
 use crate::sys::{self, Durable};
 use crate::tree::{Devices, IdMap, Owners, Policy, Replace, Report, TreeDigest};
 
@@ -203,16 +203,8 @@ impl Entry {
     pub(super) fn lock(&self, cache: &Cache, observer: &dyn Observer) -> Result<WriteLock> {
         let record = self.record();
         cache.lock(&record.sha256, |waiting| {
-            let lock = waiting.lock.to_string_lossy();
-            let what = What::Waiting {
-                lock: &lock,
-                holder: waiting.holder,
-                since: waiting.since,
-            };
-            observer.on(Event {
-                subject: &record.image,
-                what,
-            })
+            let subject = &record.image;
+            waiting.tell(|what| observer.on(Event { subject, what }))
         })
     }
 

@@ -10,7 +10,7 @@ use super::{
     create_public, own_path, remove_file_if_any, rename_noreplace, rename_over, sync_folder,
     unique_suffix,
 };
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 
 /// Whether a file that is in the way may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,20 @@ impl Draft {
         &self.file
     }
 
-    /// Syncs it, and gives it its name. `AlreadyExists` if something has the name that may not be
-    /// replaced.
-    pub fn place(mut self, overwrite: Overwrite) -> io::Result<()> {
+    /// Syncs it, and gives it its name.
+    ///
+    /// # Errors
+    /// [`Kind::Local`] if something has the name that may not be replaced, or as the system says.
+    pub fn commit(self, overwrite: Overwrite) -> Result<()> {
+        let target = self.target.clone();
+        self.place(overwrite).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::in_the_way(&target),
+            _ => Error::local("cannot write", target, error),
+        })
+    }
+
+    /// The same; `AlreadyExists` if something has the name that may not be replaced.
+    fn place(mut self, overwrite: Overwrite) -> io::Result<()> {
         self.file.sync_all()?;
         let placed = match (&self.name, overwrite) {
             (None, Overwrite::No) => link_open(&self.file, &self.target),

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::place::unique_suffix;
-use super::regular::create_exclusive;
+use super::regular::{check, create_exclusive};
 
 /// A file in `folder` that has no name: it is gone with its descriptor, however we end.
 pub fn unnamed_file(folder: &Path) -> io::Result<File> {
@@ -113,13 +113,5 @@ pub fn open_within(root: impl AsFd, path: &Path) -> io::Result<File> {
             Err(error) => return Err(error.into()),
         }
     };
-    let file = File::from(fd);
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ))
-    }
+    check(File::from(fd))
 }

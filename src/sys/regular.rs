@@ -138,7 +138,8 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-fn check(file: File) -> io::Result<File> {
+/// Only a regular file.
+pub(super) fn check(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

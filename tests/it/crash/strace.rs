@@ -4,6 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::harness::Said;
+
 /// Whether strace works here. In CI it must.
 pub(crate) fn works() -> bool {
     let works = Command::new("strace")
@@ -32,6 +34,23 @@ pub(crate) fn required(what: &str, works: bool) -> bool {
         eprintln!("skipped: {what} does not work here");
     }
     works
+}
+
+/// What became of a command on a small disk: all of it, which the last line of stdout then names,
+/// or nothing, and that is said. Its code.
+pub(crate) fn whole_or_full(said: &Said, whole: &str, when: &str) -> Option<i32> {
+    let left = said.stdout.lines().last().unwrap_or_default();
+    match said.code {
+        Some(0) => assert_eq!(left, whole, "{when}: {said:?}"),
+        Some(8) => {
+            assert_eq!(left, "", "{when}: {said:?}");
+            let full = ["No space left", "disk is full"];
+            let is_told = full.iter().any(|text| said.stderr.contains(text));
+            assert!(is_told, "{when}: {said:?}");
+        }
+        _ => panic!("{when}: {said:?}"),
+    }
+    said.code
 }
 
 /// A shell script in a mount namespace of its own: what it mounts goes with it.

@@ -1,7 +1,7 @@
 //! Images as one file: read in place, and written.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use distro_fetch::archive::{Kind as What, Limits, Packer, Reader};
@@ -43,9 +43,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 const TREE: [&str; 4] = ["f c=1", "d etc", "h etc/a->c", "f4755 etc/b=2"];
 
-#[test]
-fn an_oci_archive_keeps_the_image() {
-    let scratch = Scratch::new();
+/// A layout with one image of these layers, of which the second is compressed.
+fn layout(scratch: &Scratch) -> PathBuf {
     let path = scratch.path("layout");
     let mut maker = Maker::new(&path);
     let [one, two] = LAYERS else { unreachable!() };
@@ -57,6 +56,13 @@ fn an_oci_archive_keeps_the_image() {
         (zstd.as_str(), packed, Some(plain)),
     ];
     maker.add(maker.image_of(&host(), &layers), None);
+    path
+}
+
+#[test]
+fn an_oci_archive_keeps_the_image() {
+    let scratch = Scratch::new();
+    let path = layout(&scratch);
     let (a, b) = (scratch.path("a.tar"), scratch.path("b.tar"));
     carry(text(&path), &a, Carrier::Oci, Some("x:1")).unwrap();
     carry(text(&a), &b, Carrier::Oci, Some("x:1")).unwrap();
@@ -96,17 +102,7 @@ fn an_oci_archive_keeps_the_image() {
 #[test]
 fn a_docker_archive_has_its_layers_unpacked() {
     let scratch = Scratch::new();
-    let path = scratch.path("layout");
-    let mut maker = Maker::new(&path);
-    let [one, two] = LAYERS else { unreachable!() };
-    let plain = tar(two);
-    let zstd = format!("{LAYER}+zstd");
-    let packed = zstd::encode_all(&plain[..], 3).unwrap();
-    let layers = [
-        (LAYER, tar(one), None),
-        (zstd.as_str(), packed, Some(plain)),
-    ];
-    maker.add(maker.image_of(&host(), &layers), None);
+    let path = layout(&scratch);
     let (a, b) = (scratch.path("a.tar"), scratch.path("b.tar"));
     carry(text(&path), &a, Carrier::Docker, Some("local/x")).unwrap();
     carry(text(&a), &b, Carrier::Docker, Some("local/x:latest")).unwrap();
