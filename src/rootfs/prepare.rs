@@ -273,7 +273,7 @@ fn ranges(map: &IdMap) -> String {
 
 /// Clears away what killed runs left: what was on its way out, and what was made to be compared and
 /// has not been touched for a day.
-fn sweep(folder: &Path) {
+pub(super) fn sweep(folder: &Path) {
     let now = sys::now().0;
     for name in sys::names(folder).unwrap_or_default() {
         let path = folder.join(&name);

@@ -70,7 +70,7 @@ mod xattr;
 
 use std::fs::File;
 
-pub use self::layered::{Image, Layered, Placement, layered};
+pub use self::layered::{Image, Layered, Placement, layered, layered_with};
 pub use self::reader::Reader;
 use crate::archive::Time;
 use crate::error::{Error, Kind, Result};
