@@ -261,6 +261,8 @@ pub(crate) struct Ensure {
     #[command(flatten)]
     pub(crate) tree: Tree,
     #[command(flatten)]
+    pub(crate) limits: ArchiveLimits,
+    #[command(flatten)]
     pub(crate) registry: Registry,
 }
 
@@ -326,6 +328,9 @@ pub(crate) struct ArchiveLimits {
     /// Stop at so many entries
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
+    /// Stop at paths of so many directories, one in the other
+    #[arg(long, value_name = "N")]
+    pub(crate) max_depth: Option<usize>,
 }
 
 #[derive(Args, Debug)]
@@ -402,6 +407,8 @@ pub(crate) struct Verify {
     /// Fetch again what is damaged
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) limits: ArchiveLimits,
     #[command(flatten)]
     pub(crate) registry: Registry,
 }

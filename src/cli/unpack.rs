@@ -163,6 +163,7 @@ impl ArchiveLimits {
         Limits {
             bytes: self.max_bytes.unwrap_or(limits.bytes),
             entries: self.max_entries.unwrap_or(limits.entries),
+            depth: self.max_depth.unwrap_or(limits.depth),
             ..limits
         }
     }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::archive::Limits;
 use distro_fetch::cache::{Cache, Condition, Entry, Found, Key, Record, Rehash};
 use distro_fetch::event::{Event, Observer as _, What};
 use distro_fetch::fetch::{Fetcher, Reach, Request};
@@ -45,7 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
             Condition::Sound(entry) => {
                 let path = entry.path().to_string_lossy().into_owned();
                 say(context, "ok", &path, None)?;
-                for made in prepared(&fetcher, &entry, arguments.repair, &reporter) {
+                for made in prepared(&fetcher, &entry, arguments, &reporter) {
                     let Prepared { path, status, why } = made;
                     say(context, status, &path, why.as_deref())?;
                     if status == "damaged" {
@@ -175,16 +174,22 @@ impl Prepared {
 
 /// Holds what was prepared of a sound entry against its file. What is damaged goes: it can be made
 /// again at any time.
-fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) -> Vec<Prepared> {
+fn prepared(
+    fetcher: &Fetcher,
+    entry: &Entry,
+    arguments: &Verify,
+    reporter: &Reporter,
+) -> Vec<Prepared> {
+    let (repair, limits) = (arguments.repair, arguments.limits.limits());
     let mut list = Vec::new();
     for (recipe, path) in entry.prepared_trees() {
         let (status, why) = if recipe.is_ours() {
             judge(
-                entry.is_prepared_well(&recipe, reporter),
+                entry.is_prepared_well(&recipe, limits, reporter),
                 || entry.forget_prepared(&recipe),
                 repair.then_some(|| {
                     let policy = Policy::of_this_user();
-                    let made = entry.prepare(fetcher.cache(), policy, reporter);
+                    let made = entry.prepare(fetcher.cache(), policy, limits, reporter);
                     made.map(|_| ())
                 }),
             )
@@ -210,7 +215,7 @@ fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter)
         platform: None,
         format: None,
         spool: entry.folder(),
-        limits: Limits::default(),
+        limits,
         observer: reporter,
     };
     for (recipe, path) in entry.prepared_images() {

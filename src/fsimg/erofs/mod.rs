@@ -128,7 +128,7 @@ impl Options {
                 "{:?} cannot be the name of a volume: at most 16 bytes, none of them NUL",
                 self.volume
             );
-            return Err(Error::new(Kind::Format, message));
+            return Err(Error::new(Kind::Other, message));
         }
         bytes[..name.len()].copy_from_slice(name);
         Ok(bytes)
@@ -138,8 +138,8 @@ impl Options {
 /// Writes a tree as a flat image into an open file, in the place of what was in it.
 ///
 /// # Errors
-/// [`Kind::Format`] for what EROFS cannot say; [`Kind::Local`] if a content cannot be read or the
-/// image not be written; [`Kind::Cancelled`].
+/// [`Kind::Format`] for what EROFS cannot say; [`Kind::Other`] if an option is none;
+/// [`Kind::Local`] if a content cannot be read or the image not be written; [`Kind::Cancelled`].
 pub fn write(
     tree: &Tree,
     output: &File,

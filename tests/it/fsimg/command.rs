@@ -147,7 +147,7 @@ fn sizes_and_options_are_judged_before_anything_is_left() {
         ("convert TAR -o x.erofs --journal", 2, "ext4"),
         ("convert TAR -o x.tar --label x", 2, "--label"),
         ("convert TAR -o x.ext4 --label seventeen-letters", 2, "16"),
-        ("convert TAR -o x.erofs --label seventeen-letters", 9, "16"),
+        ("convert TAR -o x.erofs --label seventeen-letters", 2, "16"),
         (
             "convert TAR -o x.ext4 --add /nothing/there:/x",
             8,
@@ -158,6 +158,9 @@ fn sizes_and_options_are_judged_before_anything_is_left() {
             2,
             "--output",
         ),
+        ("ensure base-1 --as erofs --max-entries 3", 9, "entries"),
+        ("ensure base-1 --as dir --max-bytes 1", 9, "bytes"),
+        ("convert TAR -o x.ext4 --max-depth 1", 9, "limit is 1"),
         ("ensure base-1 --as dir --label x", 2, "--label"),
     ] {
         let arguments: Vec<String> = line
@@ -180,5 +183,46 @@ fn sizes_and_options_are_judged_before_anything_is_left() {
         assert_eq!(run(&lab, &catalog, &line).code, Some(0), "{size}");
         let expect = distro_fetch::base::parse_bytes(size).unwrap();
         assert_eq!(fs::metadata(&target).unwrap().len(), expect);
+    }
+}
+
+#[test]
+fn whoever_makes_it_makes_the_same_bytes() {
+    let (lab, catalog, archive) = lab();
+    let folder = lab.path("nobody");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let layout = lab.path("layout");
+    let source = format!("oci:{}", layout.display());
+    crate::layouts::kit::Maker::one(&layout, &[TREE, &["f etc/.wh.a", "c null"]]);
+    let sources = [archive.to_str().unwrap(), &source];
+    for (at, source) in sources.into_iter().enumerate() {
+        for form in ["ext4", "erofs"] {
+            let ours = lab.path(&format!("ours-{at}.{form}"));
+            let theirs = folder.join(format!("theirs-{at}.{form}"));
+            let line = ["convert", source, "-o", ours.to_str().unwrap()];
+            let made = run(&lab, &catalog, &line);
+            assert_eq!(made.code, Some(0), "{made:?}");
+            // Another user, umask, time zone and clock.
+            let script = "umask 077; exec \"$@\"";
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+            command.args(["sh", "-c", script, "sh"]);
+            command.arg(crate::harness::distro_fetch().get_program());
+            command.arg("--cache-dir").arg(folder.join("cache"));
+            command.env("TZ", "Pacific/Auckland").env("TMPDIR", &folder);
+            command.args(["convert", source, "-o"]).arg(&theirs);
+            if !crate::cache::commands::probe_setpriv() {
+                eprintln!("skipped: no other user without root");
+                return;
+            }
+            let made = said(&mut command);
+            assert_eq!(made.code, Some(0), "{made:?}");
+            assert!(
+                fs::read(&ours).unwrap() == fs::read(&theirs).unwrap(),
+                "{source} {form}"
+            );
+        }
     }
 }
