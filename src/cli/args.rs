@@ -323,14 +323,14 @@ pub(crate) struct ReadArchive {
 #[derive(Args, Debug, Default)]
 pub(crate) struct ArchiveLimits {
     /// Stop at so many decompressed bytes
-    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
-    pub(crate) max_bytes: Option<u64>,
+    #[arg(long = "max-bytes", value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) bytes: Option<u64>,
     /// Stop at so many entries
-    #[arg(long, value_name = "N")]
-    pub(crate) max_entries: Option<u64>,
+    #[arg(long = "max-entries", value_name = "N")]
+    pub(crate) entries: Option<u64>,
     /// Stop at paths of so many directories, one in the other
-    #[arg(long, value_name = "N")]
-    pub(crate) max_depth: Option<usize>,
+    #[arg(long = "max-depth", value_name = "N")]
+    pub(crate) depth: Option<usize>,
 }
 
 #[derive(Args, Debug)]

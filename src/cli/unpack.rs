@@ -161,9 +161,9 @@ impl ArchiveLimits {
     pub(crate) fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits {
-            bytes: self.max_bytes.unwrap_or(limits.bytes),
-            entries: self.max_entries.unwrap_or(limits.entries),
-            depth: self.max_depth.unwrap_or(limits.depth),
+            bytes: self.bytes.unwrap_or(limits.bytes),
+            entries: self.entries.unwrap_or(limits.entries),
+            depth: self.depth.unwrap_or(limits.depth),
             ..limits
         }
     }

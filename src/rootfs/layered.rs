@@ -24,7 +24,7 @@ impl Source {
         &self,
         target: &Path,
         options: &erofs::Options,
-        shelf: Option<&Shelf>,
+        kept: Option<&Shelf>,
         opening: Opening<'_>,
     ) -> Result<Vec<PathBuf>> {
         let target = std::path::absolute(target)
@@ -34,13 +34,13 @@ impl Source {
             return Err(cannot(io::ErrorKind::InvalidInput.into()));
         };
         let staging = Staging::beside(parent, name).map_err(cannot)?;
-        let (layers, digests) = self.shelved_layers(shelf, opening)?;
+        let (layers, digests) = self.kept_layers(kept, opening)?;
         let subject = target.to_string_lossy();
         let folder = sys::own_path(staging.root());
         let observer = opening.observer;
         let leave = |at: usize, image: &erofs::Image<'_>, path: &Path| {
-            if let (Some(shelf), Some(Some(digest))) = (shelf, digests.get(at)) {
-                return shelf.leave(digest, &layers[at], image, path, observer);
+            if let (Some(kept), Some(Some(digest))) = (kept, digests.get(at)) {
+                return kept.leave(digest, &layers[at], image, path, observer);
             }
             let file = sys::create_public(path).map_err(cannot)?;
             image.write(&file, observer, &subject).map(|_| ())
@@ -55,12 +55,12 @@ impl Source {
 
     /// The layers, each read out of its image if there is one, and the digests of what they unpack
     /// to, as far as somebody says them.
-    fn shelved_layers(
+    fn kept_layers(
         &self,
-        shelf: Option<&Shelf>,
+        kept: Option<&Shelf>,
         opening: Opening<'_>,
     ) -> Result<(Vec<Layer>, Vec<Option<Digest>>)> {
-        let (Self::Image(image, trust), Some(shelf)) = (self, shelf) else {
+        let (Self::Image(image, trust), Some(kept)) = (self, kept) else {
             return Ok((self.layers(opening)?, Vec::new()));
         };
         let mut digests = Vec::with_capacity(image.layers.len());
@@ -73,7 +73,7 @@ impl Source {
                 ImageLayer::Folder(_) => None,
             };
             let read = match digest {
-                Some(digest) => shelf.layer(&digest, opening.limits)?,
+                Some(digest) => kept.layer(&digest, opening.limits)?,
                 None => None,
             };
             if read.is_none() {

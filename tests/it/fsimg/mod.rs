@@ -14,4 +14,5 @@ mod ext4_scale;
 mod grove;
 mod judge;
 pub(crate) mod kit;
+#[cfg(feature = "cli")]
 mod shelf;
