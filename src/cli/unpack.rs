@@ -253,5 +253,5 @@ pub(crate) fn write_report(tree: &Tree, report: &serde_json::Value) -> Result<()
 }
 
 fn threads() -> std::num::NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN)
+    sys::processors()
 }

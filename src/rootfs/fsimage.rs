@@ -134,7 +134,9 @@ impl Source {
         let cannot = |error| Error::local("cannot write", &target, error);
         // First, so that a target that cannot be is told at once.
         let draft = Draft::beside(&target).map_err(cannot)?;
-        let made = imaging.write(self.tree(opening)?, draft.file(), &target, opening)?;
+        let made = imaging
+            .write(self.tree(opening)?, draft.file(), &target, opening)
+            .map_err(|error| error.about(&target.to_string_lossy()))?;
         if overwrite == Overwrite::No && sys::exists(&target) {
             let there = sys::open_regular(&target).ok();
             let there = there.filter(|it| it.metadata().is_ok_and(|it| it.len() == made.size));

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -182,7 +181,7 @@ impl Entry {
         observer: &dyn Observer,
     ) -> Result<bool> {
         let path = self.prepared(recipe);
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = sys::processors();
         if *recipe == Recipe::Everything {
             let found = TreeDigest::of_directory(&path, threads, observer)?;
             let (file, unpacker) = self.unpacker(limits, observer)?;

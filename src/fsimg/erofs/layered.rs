@@ -1,10 +1,7 @@
 //! Images that were planned: flat ones, those of layers, and those that only point at layers.
 
 use std::fs::File;
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::home::{Holder, Placed};
 use super::inode::Layout;
@@ -146,12 +143,14 @@ pub fn layered_with(
 ) -> Result<Layered> {
     let mut names = vec!["image.vmdk".to_owned(), "fsmeta.erofs".to_owned()];
     names.extend((0..layers.len()).map(|at| format!("layer-{at}.erofs")));
-    let parts = in_parallel(layers.len(), |at| {
+    let part = |at: usize, (): &mut ()| {
         let tree = layers[at].overlay()?;
         let image = Image::of_layer(&tree, &Options::default())?;
         leave(at, &image, &folder.join(&names[2 + at]))?;
         Ok((image.placement(), image.bytes()))
-    })?;
+    };
+    let parts = sys::each(layers.len(), sys::processors(), part);
+    let parts: Vec<_> = parts.into_iter().collect::<Result<_>>()?;
     let (placements, bytes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let merged = Layer::merge(layers)?;
     let image = Image::of_layers(&merged, &placements, options)?;
@@ -162,37 +161,6 @@ pub fn layered_with(
     std::io::Write::write_all(&mut create(&folder.join(&names[0]))?, text.as_bytes())
         .map_err(|error| Error::local("cannot write", folder.join(&names[0]), error))?;
     Ok(Layered { meta, names })
-}
-
-/// Does something for each number below this one, with as many threads as there are cores. The
-/// first error stops the others before their next.
-fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<T>)>> = Mutex::default();
-    let run = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= count {
-                return;
-            }
-            let result = work(at);
-            if result.is_err() {
-                next.store(count, Ordering::Relaxed);
-            }
-            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            done.push((at, result));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(count) {
-            scope.spawn(run);
-        }
-        run();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn create(path: &Path) -> Result<File> {
