@@ -335,9 +335,12 @@ pub(crate) struct ArchiveLimits {
 
 #[derive(Args, Debug)]
 pub(crate) struct DigestOf {
-    /// A directory or an archive
+    /// A directory, an archive, a container image on this machine, an .ext4 or .erofs image
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// Print a line for each name instead: type, mode, owners, time, size, path, links, attributes
+    #[arg(long)]
+    pub(crate) list: bool,
     #[command(flatten)]
     pub(crate) read: ReadArchive,
 }

@@ -10,6 +10,7 @@ mod cache;
 mod context;
 mod convert;
 mod convert_tree;
+mod digest;
 mod disk;
 mod ensure;
 mod fsimg;
@@ -65,7 +66,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Unpack(arguments) => unpack::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, arguments),
-        Command::Digest(arguments) => unpack::digest(&context, &arguments),
+        Command::Digest(arguments) => digest::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Cache(command) => cache::run(&context, command),
         Command::Completions { shell } => generate::completions(shell),

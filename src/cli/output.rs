@@ -21,8 +21,13 @@ impl std::error::Error for Closed {}
 
 /// Prints a result.
 pub(crate) fn result(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    stream(|out| writeln!(out, "{text}"))
+}
+
+/// Prints a result that is made piece by piece.
+pub(crate) fn stream(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match print(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
         other => Ok(other?),
     }

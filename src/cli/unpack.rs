@@ -1,22 +1,17 @@
-//! `unpack`, `digest`, and what they share with `ensure --as dir`.
+//! `unpack`, and what it shares with `digest` and `ensure --as dir`.
 
 use std::fs::File;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
-use distro_fetch::event::{Event, Observer, What};
-use distro_fetch::fsimg::{erofs, ext4};
-use distro_fetch::rootfs::{Opening, Shape, Source, Spelled, Unpacker, format_of};
-use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report, TreeDigest};
-use distro_fetch::{Error, Kind, sys};
-use serde_json::json;
+use distro_fetch::rootfs::{Unpacker, format_of};
+use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report};
+use distro_fetch::{Error, sys};
 
-use super::args::{ArchiveLimits, DevicePolicy, DigestOf, MapOwner, ReadArchive, Tree, Unpack};
+use super::args::{ArchiveLimits, DevicePolicy, MapOwner, ReadArchive, Tree, Unpack};
 use super::context::Context;
-use super::fsimg::System;
 use super::hints::Usage;
 use super::namespace;
 use super::output;
@@ -47,102 +42,8 @@ pub(crate) fn run(context: &Context, arguments: &Unpack) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn digest(context: &Context, arguments: &DigestOf) -> Result<ExitCode> {
-    let reporter = Reporter::new(context);
-    let path = &arguments.path;
-    let outcome = if let Some(spelled) = image(path) {
-        let spool = std::env::temp_dir();
-        let opening = Opening {
-            platform: None,
-            format: arguments.read.from,
-            spool: &spool,
-            limits: arguments.read.limits.limits(),
-            observer: &reporter,
-        };
-        let name = path.to_string_lossy();
-        Source::open(&spelled, opening)
-            .and_then(|source| source.tree(opening))
-            .and_then(|tree| {
-                tree.digest(threads(), |received, total| {
-                    let total = Some(total);
-                    let what = What::Progress { received, total };
-                    let subject = &name;
-                    match reporter.on(Event { subject, what }) {
-                        ControlFlow::Continue(()) => Ok(()),
-                        ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped")),
-                    }
-                })
-            })
-    } else if let Some(system) = image_of(path) {
-        digest_of_image(path, system, arguments.read.limits.limits(), &reporter)
-    } else if path.is_dir() {
-        TreeDigest::of_directory(path, threads(), &reporter)
-    } else {
-        let (file, format, name) = open(path, &arguments.read)?;
-        let size = file.metadata().map_or(0, |meta| meta.len());
-        Unpacker::new(&name, format, &reporter)
-            .with_limits(arguments.read.limits.limits())
-            .with_total(size)
-            .digest(file)
-            .map_err(|error| error.about(&name))
-    };
-    reporter.finish();
-    let digest = outcome?;
-    if context.global.json {
-        let path = path.to_string_lossy();
-        output::json(&json!({ "path": path, "digest": digest.to_string() }))?;
-    } else {
-        output::result(&digest.to_string())?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The file system whose image a name declares.
-fn image_of(path: &Path) -> Option<System> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "ext4" => Some(System::Ext4),
-        "erofs" => Some(System::Erofs),
-        _ => None,
-    }
-}
-
-fn digest_of_image(
-    path: &Path,
-    system: System,
-    limits: Limits,
-    reporter: &Reporter,
-) -> distro_fetch::Result<TreeDigest> {
-    let name = path.to_string_lossy();
-    let tell = |received, total| {
-        let what = What::Progress { received, total };
-        let subject = &name;
-        match reporter.on(Event { subject, what }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(Kind::Cancelled, "stopped")),
-        }
-    };
-    let file = sys::open_regular_through_links(path)
-        .map_err(|error| Error::local("cannot read", path, error))?;
-    let tree = match system {
-        System::Ext4 => ext4::Reader::open(file, limits).and_then(|it| it.tree(|| tell(0, None))),
-        System::Erofs => erofs::Reader::open(file, Vec::new(), limits).and_then(|it| it.tree()),
-    };
-    tree.and_then(|tree| tree.digest(threads(), |done, total| tell(done, Some(total))))
-        .map_err(|error| error.about(&name))
-}
-
-/// A source that is made of layers.
-fn image(path: &Path) -> Option<Spelled> {
-    let spelled = Spelled::parse(path.to_str()?).ok()?;
-    let layered = match &spelled {
-        Spelled::Here { kind, .. } => !matches!(kind, Shape::Folder | Shape::Archive),
-        Spelled::Registry(_) | Spelled::Unknown => false,
-    };
-    layered.then_some(spelled)
-}
-
-fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
+/// Opens an archive; how it is compressed, and what it is called in messages.
+pub(super) fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, String)> {
     let name = path.to_string_lossy().into_owned();
     // Looked at before it is opened: opening a named pipe would wait for a writer.
     let meta = std::fs::metadata(path).map_err(|error| Error::local("cannot read", path, error))?;
@@ -250,8 +151,4 @@ pub(crate) fn write_report(tree: &Tree, report: &serde_json::Value) -> Result<()
         std::fs::write(path, text).map_err(|error| Error::local("cannot write", path, error))?;
     }
     Ok(())
-}
-
-fn threads() -> std::num::NonZeroUsize {
-    sys::processors()
 }

@@ -314,14 +314,14 @@ fn what_was_touched_is_made_again() {
     assert_eq!(again, path);
     assert_prepared(&path, &shop.image.raw);
     // Half of it: as if somebody had cut it.
-    fs::remove_file(path.with_file_name("disk.json")).unwrap();
+    fs::remove_file(path.with_file_name("made.json")).unwrap();
     assert_eq!(shop.made(&ENSURE), path);
     fs::remove_file(&path).unwrap();
     assert_eq!(shop.made(&ENSURE), path);
     assert_prepared(&path, &shop.image.raw);
     let prepared = path.parent().unwrap().parent().unwrap();
     assert_eq!(names(prepared), ["raw-1"]);
-    assert_eq!(names(path.parent().unwrap()), ["disk.json", "disk.raw"]);
+    assert_eq!(names(path.parent().unwrap()), ["disk.raw", "made.json"]);
 }
 
 #[test]

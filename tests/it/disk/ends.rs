@@ -165,7 +165,7 @@ fn a_kill_leaves_no_half_disk_in_the_cache() {
         check: &|when| {
             assert_eq!(names(prepared), ["raw-1"], "{when}: litter");
             let own = names(target.parent().unwrap());
-            assert_eq!(own, ["disk.json", "disk.raw"], "{when}: litter");
+            assert_eq!(own, ["disk.raw", "made.json"], "{when}: litter");
         },
         log: shop.lab.path("strace.log"),
     };

@@ -226,3 +226,29 @@ fn whoever_makes_it_makes_the_same_bytes() {
         }
     }
 }
+
+#[test]
+fn a_list_says_what_is_in_it_however_it_is_stored() {
+    let (lab, catalog, archive) = lab();
+    let tar = archive.to_str().unwrap();
+    let list = |path: &str| {
+        let said = run(&lab, &catalog, &["digest", "--list", path]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said.stdout
+    };
+    let expect = list(tar);
+    let lines: Vec<_> = expect.lines().collect();
+    assert!(
+        lines.contains(&"f 4755 0:0 1700000000.000000000 1 usr/bin/tool"),
+        "{expect}"
+    );
+    assert!(lines.iter().any(|it| it.ends_with(" sbin -> usr/bin")));
+    for form in ["ext4", "erofs"] {
+        let image = lab.path(&format!("x.{form}"));
+        let image = image.to_str().unwrap();
+        run(&lab, &catalog, &["convert", tar, "-o", image]);
+        assert_eq!(list(image), expect, "{form}");
+    }
+    let said = run(&lab, &catalog, &["digest", "--list", "/nothing/there"]);
+    assert_eq!(said.code, Some(8), "{said:?}");
+}
