@@ -27,10 +27,14 @@ pub fn list(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
             b"" => ".".to_owned(),
             path => shown(path),
         };
+        // Systems give links all rights, whatever an archive says.
+        let mode = match node.thing() {
+            Thing::Symlink(_) => 0o777,
+            _ => node.mode(),
+        };
         write!(
             out,
-            "{letter} {:o} {}:{} {}.{:09} {size} {path}",
-            node.mode(),
+            "{letter} {mode:o} {}:{} {}.{:09} {size} {path}",
             node.uid(),
             node.gid(),
             node.mtime().seconds,
