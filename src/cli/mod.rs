@@ -21,6 +21,7 @@ mod namespace;
 mod output;
 mod pinned;
 mod progress;
+mod publish;
 mod pull;
 mod registry;
 mod select;
@@ -71,5 +72,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),
         Command::Pull(arguments) => pull::run(&context, &arguments),
+        Command::Publish(arguments) => publish::run(&context, &arguments),
     }
 }
