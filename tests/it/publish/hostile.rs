@@ -20,7 +20,11 @@ fn no_link_leads_out_of_the_tree() {
     link(outside.root.join("images/alpine"), "images/elsewhere");
     let version = yard.put("images/x/1/amd64/default/20260101", &SPLIT);
     fs::remove_file(version.join("rootfs.tar.xz")).unwrap();
-    symlink(secret.join(SERIAL).join("rootfs.tar.xz"), version.join("rootfs.tar.xz")).unwrap();
+    symlink(
+        secret.join(SERIAL).join("rootfs.tar.xz"),
+        version.join("rootfs.tar.xz"),
+    )
+    .unwrap();
     // Within the tree it is no other matter.
     symlink("default", yard.root.join("images/alpine/3.21/amd64/same")).unwrap();
     link("/etc/passwd".into(), "images/y/.requirements");
@@ -66,7 +70,10 @@ fn metadata_that_means_harm_is_a_warning() {
     let laughs = {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..60 {
-            text.push_str(&format!("a{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(9)));
+            text.push_str(&format!(
+                "a{n}: &a{n} [{}]\n",
+                format!("*a{},", n - 1).repeat(9)
+            ));
         }
         text
     };
@@ -74,14 +81,26 @@ fn metadata_that_means_harm_is_a_warning() {
     for (bytes, warns) in [
         (yaml(&laughs), false),
         (yaml(&"[".repeat(200_000)), true),
-        (yaml(&format!("properties: {{version: \"{}\"}}", "v".repeat(1000))), false),
-        (yaml("properties: {version: \"1\\n2\", aliases: \",,,\", support_eol: never}"), false),
+        (
+            yaml(&format!(
+                "properties: {{version: \"{}\"}}",
+                "v".repeat(1000)
+            )),
+            false,
+        ),
+        (
+            yaml("properties: {version: \"1\\n2\", aliases: \",,,\", support_eol: never}"),
+            false,
+        ),
         (yaml(&"x".repeat(1 << 20)), true),
         (gzip(&vec![0; 80 << 20]), true),
         (b"\xfd7zXZ\0".to_vec(), true),
     ] {
         let yard = Yard::new();
-        yard.put(&format!("{PLACE}/{SERIAL}"), &[("incus.tar.xz", &bytes), SPLIT[1]]);
+        yard.put(
+            &format!("{PLACE}/{SERIAL}"),
+            &[("incus.tar.xz", &bytes), SPLIT[1]],
+        );
         let report = yard.publish();
         assert_eq!(!report.warnings.is_empty(), warns, "{report:?}");
         assert_eq!(report.versions, 1);
@@ -105,8 +124,29 @@ fn bent_metadata_is_never_a_surprise() {
         usize::try_from(state % below as u64).unwrap()
     };
     let yard = Yard::new();
-    let words: Vec<&[u8]> = vec![b"&a ", b"*a ", b"[", b"{", b"}", b"? ", b": ", b"- ", b"\"", b"'",
-        b"|\n", b">-\n", b"---\n", b"...\n", b"%YAML 9\n", b"!!x ", b"\t", b"\xff", b"\xef\xbb\xbf", b"#", b"<<: "];
+    let words: Vec<&[u8]> = vec![
+        b"&a ",
+        b"*a ",
+        b"[",
+        b"{",
+        b"}",
+        b"? ",
+        b": ",
+        b"- ",
+        b"\"",
+        b"'",
+        b"|\n",
+        b">-\n",
+        b"---\n",
+        b"...\n",
+        b"%YAML 9\n",
+        b"!!x ",
+        b"\t",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"#",
+        b"<<: ",
+    ];
     for turn in 0..60 {
         let mut text = good.clone().into_bytes();
         for _ in 0..=random(4) {

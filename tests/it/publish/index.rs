@@ -82,7 +82,11 @@ fn the_documents_are_whole_sorted_and_end_in_a_line() {
     }
     yard.put("images/empty/1/amd64/default", &[]);
     yard.publish();
-    let keys = ["a:2:s390x:cloud", "alpine:3.21:amd64:default", "b:1:arm64:x"];
+    let keys = [
+        "a:2:s390x:cloud",
+        "alpine:3.21:amd64:default",
+        "b:1:arm64:x",
+    ];
     assert_eq!(
         yard.json("streams/v1/index.json"),
         json!({ "format": "index:1.0", "index": { "images": {
@@ -95,7 +99,11 @@ fn the_documents_are_whole_sorted_and_end_in_a_line() {
     assert_eq!(images["datatype"], "image-downloads");
     assert_eq!(images["format"], "products:1.0");
     assert_eq!(
-        yard.product().as_object_mut().unwrap().remove("versions").map(|_| ()),
+        yard.product()
+            .as_object_mut()
+            .unwrap()
+            .remove("versions")
+            .map(|_| ()),
         Some(())
     );
     let mut product = yard.product();
@@ -131,13 +139,33 @@ fn requirements_come_from_four_levels_and_the_deeper_wins() {
     let put = |folder: &str, name: &str, text: &str| {
         yard.put(folder, &[(name, text.as_bytes())]);
     };
-    put("images/alpine", ".requirements", r#"{"a": "os", "b": "os", "c": "os", "d": "os"}"#);
-    put("images/alpine/3.21", ".requirements", r#"{"b": "release", "c": "release", "d": "release"}"#);
-    put("images/alpine/3.21/amd64", ".requirements", r#"{"c": "arch", "d": "arch"}"#);
+    put(
+        "images/alpine",
+        ".requirements",
+        r#"{"a": "os", "b": "os", "c": "os", "d": "os"}"#,
+    );
+    put(
+        "images/alpine/3.21",
+        ".requirements",
+        r#"{"b": "release", "c": "release", "d": "release"}"#,
+    );
+    put(
+        "images/alpine/3.21/amd64",
+        ".requirements",
+        r#"{"c": "arch", "d": "arch"}"#,
+    );
     put(PLACE, ".requirements", r#"{"d": "variant"}"#);
-    put("images/alpine/3.21", ".lxd_requirements", r#"{"d": "release"}"#);
+    put(
+        "images/alpine/3.21",
+        ".lxd_requirements",
+        r#"{"d": "release"}"#,
+    );
     put("images", ".requirements", r#"{"e": "too high"}"#);
-    put(&format!("{PLACE}/{SERIAL}"), ".requirements", r#"{"e": "too low"}"#);
+    put(
+        &format!("{PLACE}/{SERIAL}"),
+        ".requirements",
+        r#"{"e": "too low"}"#,
+    );
     yard.put("images/alpine/3.20/amd64/default/20260101", &SPLIT);
     yard.publish();
     let product = yard.product();
@@ -147,7 +175,10 @@ fn requirements_come_from_four_levels_and_the_deeper_wins() {
     );
     assert_eq!(product["lxd_requirements"], json!({ "d": "release" }));
     let other = &yard.images()["products"]["alpine:3.20:amd64:default"];
-    assert_eq!(other["requirements"], json!({ "a": "os", "b": "os", "c": "os", "d": "os" }));
+    assert_eq!(
+        other["requirements"],
+        json!({ "a": "os", "b": "os", "c": "os", "d": "os" })
+    );
     assert_eq!(other["lxd_requirements"], json!({}));
 }
 
@@ -159,8 +190,14 @@ fn the_newest_image_and_the_folders_say_what_a_product_is() {
         "  version: \"24.04\"\n  codename: noble\n  release_title: Noble Numbat\n  \
          support_eol: 2029-05-31\n  aliases: ubuntu/lts, ../x, a b,ubuntu/lts/default\n",
     ));
-    yard.put(&format!("{PLACE}/20250101"), &[("incus.tar.xz", &old), SPLIT[1]]);
-    yard.put(&format!("{PLACE}/{SERIAL}"), &[("lxd.tar.xz", &new), SPLIT[1]]);
+    yard.put(
+        &format!("{PLACE}/20250101"),
+        &[("incus.tar.xz", &old), SPLIT[1]],
+    );
+    yard.put(
+        &format!("{PLACE}/{SERIAL}"),
+        &[("lxd.tar.xz", &new), SPLIT[1]],
+    );
     let report = yard.publish();
     assert_eq!(report.warnings, []);
     let product = yard.product();
@@ -175,8 +212,17 @@ fn the_newest_image_and_the_folders_say_what_a_product_is() {
     );
     // It stays so when nothing is read again, and the folders know better.
     assert!(!yard.publish().changed);
-    yard.put("images/alpine", &[(".product", br#"{"version": "9", "supported": true}"#)]);
-    yard.put(PLACE, &[(".product", br#"{"aliases": "a/b", "release_codename": "n u"}"#)]);
+    yard.put(
+        "images/alpine",
+        &[(".product", br#"{"version": "9", "supported": true}"#)],
+    );
+    yard.put(
+        PLACE,
+        &[(
+            ".product",
+            br#"{"aliases": "a/b", "release_codename": "n u"}"#,
+        )],
+    );
     assert!(yard.publish().changed);
     let product = yard.product();
     assert_eq!(product["version"], "9");
@@ -196,21 +242,33 @@ fn an_alias_means_one_product() {
         let place = format!("images/a/{release}/amd64/default");
         yard.put(&place, &[(".product", &codename(other))]);
         yard.put(&format!("{place}/20260101"), &SPLIT);
-        yard.put(&format!("images/a/{release}/arm64/default/20260101"), &SPLIT);
+        yard.put(
+            &format!("images/a/{release}/arm64/default/20260101"),
+            &SPLIT,
+        );
     }
     let report = yard.publish();
     let aliases = |key: &str| yard.images()["products"][key]["aliases"].take();
     assert_eq!(aliases("a:1:amd64:default"), "a/1/default,a/1");
-    assert_eq!(aliases("a:2:amd64:default"), "a/2/default,a/2,a/x/default,a/x");
+    assert_eq!(
+        aliases("a:2:amd64:default"),
+        "a/2/default,a/2,a/x/default,a/x"
+    );
     assert_eq!(aliases("a:3:amd64:default"), "a/3/default,a/3");
-    let said = report.warnings.iter().filter(|it| it.message.contains("alias"));
+    let said = report
+        .warnings
+        .iter()
+        .filter(|it| it.message.contains("alias"));
     assert_eq!(said.count(), 4, "{report:?}");
 }
 
 #[test]
 fn a_unified_image_is_its_own_fingerprint() {
     let yard = Yard::new();
-    yard.put(&format!("{PLACE}/{SERIAL}"), &[("incus_combined.tar.gz", b"all")]);
+    yard.put(
+        &format!("{PLACE}/{SERIAL}"),
+        &[("incus_combined.tar.gz", b"all")],
+    );
     yard.publish();
     assert_eq!(
         yard.items(),

@@ -18,10 +18,18 @@ fn check(what: &str, spoil: impl Fn(&Path), path: &str, words: &str) {
     };
     assert_eq!(problem.path, format!("images/bad/1/amd64{path}"), "{what}");
     assert!(problem.message.contains(words), "{what}: {problem:?}");
-    assert_eq!(listed, ["alpine:3.21:amd64:default 20260128_13:00"], "{what}");
+    assert_eq!(
+        listed,
+        ["alpine:3.21:amd64:default 20260128_13:00"],
+        "{what}"
+    );
     assert_eq!((report.products, report.versions), (1, 1), "{what}");
     // It is there tomorrow, too.
-    assert_eq!(yard.try_publish(options()).problems, report.problems, "{what}");
+    assert_eq!(
+        yard.try_publish(options()).problems,
+        report.problems,
+        "{what}"
+    );
 }
 
 #[test]
@@ -105,7 +113,11 @@ fn bad_settings_leave_out_what_is_below_them() {
         }
     };
     for (name, text, words) in [
-        (".requirements", r#"{"secureboot": false}"#, "boolean `false`"),
+        (
+            ".requirements",
+            r#"{"secureboot": false}"#,
+            "boolean `false`",
+        ),
         (".requirements", r#"{"a": "1", "a": "2"}"#, "stands twice"),
         (".requirements", r#"{"a": {}}"#, "map"),
         (".requirements", "[]", "sequence"),

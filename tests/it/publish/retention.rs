@@ -24,7 +24,9 @@ fn serials(yard: &Yard) -> Vec<String> {
 
 fn listed(yard: &Yard) -> Vec<String> {
     let listed = yard.listed();
-    let ours = listed.iter().filter_map(|line| line.strip_prefix("alpine:3.21:amd64:default "));
+    let ours = listed
+        .iter()
+        .filter_map(|line| line.strip_prefix("alpine:3.21:amd64:default "));
     ours.map(|serial| serial[..8].to_owned()).collect()
 }
 
@@ -42,12 +44,19 @@ fn the_newest_stay_and_what_an_index_named_stays_for_an_hour() {
     let report = yard.retain(2, 11.1);
     assert_eq!(
         report.removed,
-        [format!("{PLACE}/20260101_13:00"), format!("{PLACE}/20260102_13:00")]
+        [
+            format!("{PLACE}/20260101_13:00"),
+            format!("{PLACE}/20260102_13:00")
+        ]
     );
     assert!(!report.changed);
     assert_eq!(serials(&yard), ["20260103", "20260104"]);
     // Each product has its own: the other one's only version is older, and stays.
-    assert!(yard.listed()[1].starts_with("other:1:amd64:default"), "{:?}", yard.listed());
+    assert!(
+        yard.listed()[2].starts_with("other:1:amd64:default"),
+        "{:?}",
+        yard.listed()
+    );
     assert_eq!(yard.retain(2, 99.0).removed, [""; 0]);
 }
 
@@ -80,7 +89,11 @@ fn a_lost_state_removes_nothing_early() {
         if also_index {
             // Another generator wrote the index, in its own way.
             let images = yard.images();
-            fs::write(yard.root.join("streams/v1/images.json"), format!("{images:#}")).unwrap();
+            fs::write(
+                yard.root.join("streams/v1/images.json"),
+                format!("{images:#}"),
+            )
+            .unwrap();
         }
         assert_eq!(yard.retain(1, 50.0).removed, [""; 0]);
         assert_eq!(serials(&yard).len(), 4);
@@ -115,7 +128,12 @@ fn a_clock_that_jumps_keeps_things_for_an_hour_at_most() {
 #[test]
 fn what_is_bad_is_neither_counted_nor_removed() {
     let yard = yard();
-    fs::write(yard.root.join(format!("{PLACE}/20260104_13:00/incus.tar.xz")), b"").unwrap();
+    fs::write(
+        yard.root
+            .join(format!("{PLACE}/20260104_13:00/incus.tar.xz")),
+        b"",
+    )
+    .unwrap();
     let report = yard.retain(1, 0.0);
     assert_eq!(report.problems.len(), 1);
     assert_eq!(listed(&yard), ["20260103"]);

@@ -39,8 +39,14 @@ fn nothing_new_is_nothing_read_and_nothing_written() {
     let report = yard.publish();
     assert_eq!((report.changed, report.problems.len()), (true, 0));
     let items = yard.items();
-    assert_eq!(items["lxd.tar.xz"]["combined_sha256"], sha256(&[b"other", b"root"]));
-    assert_eq!(items["incus.tar.xz"]["combined_sha256"], sha256(&[b"metadata", b"root"]));
+    assert_eq!(
+        items["lxd.tar.xz"]["combined_sha256"],
+        sha256(&[b"other", b"root"])
+    );
+    assert_eq!(
+        items["incus.tar.xz"]["combined_sha256"],
+        sha256(&[b"metadata", b"root"])
+    );
     assert_eq!(counts(&yard.publish()), (0, 5, false));
 }
 
@@ -63,7 +69,8 @@ fn a_change_is_seen_whatever_the_file_says_of_its_time() {
         }
         if way == "touched" {
             let file = File::open(&path).unwrap();
-            file.set_times(FileTimes::new().set_modified(std::time::SystemTime::now())).unwrap();
+            file.set_times(FileTimes::new().set_modified(std::time::SystemTime::now()))
+                .unwrap();
         } else {
             let file = File::open(&path).unwrap();
             file.set_times(FileTimes::new().set_modified(time)).unwrap();
@@ -72,7 +79,11 @@ fn a_change_is_seen_whatever_the_file_says_of_its_time() {
         assert_eq!(report.changed, way != "touched", "{way}");
         assert!(report.hashed > 0, "{way}");
         let now = fs::read(&path).unwrap();
-        assert_eq!(yard.items()["root.tar.xz"]["sha256"], sha256(&[&now]), "{way}");
+        assert_eq!(
+            yard.items()["root.tar.xz"]["sha256"],
+            sha256(&[&now]),
+            "{way}"
+        );
     }
 }
 
@@ -80,17 +91,28 @@ fn a_change_is_seen_whatever_the_file_says_of_its_time() {
 fn a_state_that_is_not_ours_is_none() {
     type Spoil = fn(&Yard);
     let spoils: [(&str, Spoil); 9] = [
-        ("gone", |yard| fs::remove_file(yard.root.join(STATE)).unwrap()),
+        ("gone", |yard| {
+            fs::remove_file(yard.root.join(STATE)).unwrap()
+        }),
         ("torn", |yard| {
             let path = yard.root.join(STATE);
             let length = fs::metadata(&path).unwrap().len();
-            File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(length / 2)
+                .unwrap();
         }),
-        ("empty", |yard| fs::write(yard.root.join(STATE), b"").unwrap()),
+        ("empty", |yard| {
+            fs::write(yard.root.join(STATE), b"").unwrap()
+        }),
         ("another version", |yard| {
             fs::write(yard.root.join(STATE), b"distro-fetch publish 9\n").unwrap();
         }),
-        ("not text", |yard| fs::write(yard.root.join(STATE), [0xff; 99]).unwrap()),
+        ("not text", |yard| {
+            fs::write(yard.root.join(STATE), [0xff; 99]).unwrap()
+        }),
         ("a hash was changed", |yard| {
             let path = yard.root.join(STATE);
             let text = fs::read_to_string(&path).unwrap();

@@ -23,8 +23,14 @@ fn yard() -> Yard {
         ("disk.qcow2", b"disk"),
     ];
     yard.put(&format!("{PLACE}/{SERIAL}"), &more);
-    yard.put("images/u/1/amd64/default/20260101", &[("incus_combined.tar.gz", b"all")]);
-    yard.put("images/l/1/amd64/default/20260101", &[("lxd.tar.xz", b"m"), SPLIT[1]]);
+    yard.put(
+        "images/u/1/amd64/default/20260101",
+        &[("incus_combined.tar.gz", b"all")],
+    );
+    yard.put(
+        "images/l/1/amd64/default/20260101",
+        &[("lxd.tar.xz", b"m"), SPLIT[1]],
+    );
     yard.publish();
     yard
 }
@@ -47,7 +53,10 @@ fn every_flipped_byte_has_a_name() {
         let good = fs::read(&path).unwrap();
         let mut bad = good.clone();
         bad[0] ^= 1;
-        for (bytes, words) in [(bad, "SHA-256"), (b"longer than before it was".to_vec(), "bytes in")] {
+        for (bytes, words) in [
+            (bad, "SHA-256"),
+            (b"longer than before it was".to_vec(), "bytes in"),
+        ] {
             fs::write(&path, bytes).unwrap();
             let problems = verify(&yard).unwrap().problems;
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -71,44 +80,81 @@ fn an_index_that_lies_is_found_out() {
         &mut images["products"]["alpine:3.21:amd64:default"]["versions"][SERIAL]["items"]
     }
     let bends: [(&str, Bend); 11] = [
-        ("no root", |it| drop(item(it).as_object_mut().unwrap().remove("root.squashfs"))),
+        ("no root", |it| {
+            drop(item(it).as_object_mut().unwrap().remove("root.squashfs"))
+        }),
         ("combined_squashfs_sha256 is", |it| {
             item(it)["incus.tar.xz"]["combined_squashfs_sha256"] = json!(sha256(&[b"x"]));
         }),
         ("combined_sha256 is", |it| {
             item(it)["lxd.tar.xz"]["combined_sha256"] = json!(sha256(&[b"x"]));
         }),
-        ("SHA-256", |it| item(it)["disk.qcow2"]["sha256"] = json!(sha256(&[b"x"]))),
-        ("bytes in the index", |it| item(it)["disk.qcow2"]["size"] = json!(5)),
-        ("no size or SHA-256", |it| {
-            drop(item(it)["disk.qcow2"].as_object_mut().unwrap().remove("sha256"));
+        ("SHA-256", |it| {
+            item(it)["disk.qcow2"]["sha256"] = json!(sha256(&[b"x"]))
         }),
-        ("somewhere else", |it| item(it)["disk.qcow2"]["path"] = json!("/etc/passwd")),
-        ("`..`", |it| item(it)["disk.qcow2"]["path"] = json!("images/../../x")),
-        ("somewhere else", |it| item(it)["disk.qcow2"]["path"] = json!("//evil/x")),
-        ("somewhere else", |it| item(it)["disk.qcow2"]["path"] = json!("https://evil/x")),
-        ("may hide", |it| item(it)["disk.qcow2"]["path"] = json!("images/%2e%2e/x")),
+        ("bytes in the index", |it| {
+            item(it)["disk.qcow2"]["size"] = json!(5)
+        }),
+        ("no size or SHA-256", |it| {
+            drop(
+                item(it)["disk.qcow2"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("sha256"),
+            );
+        }),
+        ("somewhere else", |it| {
+            item(it)["disk.qcow2"]["path"] = json!("/etc/passwd")
+        }),
+        ("`..`", |it| {
+            item(it)["disk.qcow2"]["path"] = json!("images/../../x")
+        }),
+        ("somewhere else", |it| {
+            item(it)["disk.qcow2"]["path"] = json!("//evil/x")
+        }),
+        ("somewhere else", |it| {
+            item(it)["disk.qcow2"]["path"] = json!("https://evil/x")
+        }),
+        ("may hide", |it| {
+            item(it)["disk.qcow2"]["path"] = json!("images/%2e%2e/x")
+        }),
     ];
     for (words, bend) in bends {
         let yard = yard();
         let mut images = yard.images();
         bend(&mut images);
         fs::write(yard.root.join("streams/v1/images.json"), images.to_string()).unwrap();
-        let words = if words == "no root" { "no such root" } else { words };
+        let words = if words == "no root" {
+            "no such root"
+        } else {
+            words
+        };
         let problems = verify(&yard).unwrap().problems;
-        assert!(problems.iter().any(|it| it.message.contains(words)), "{words}: {problems:?}");
+        assert!(
+            problems.iter().any(|it| it.message.contains(words)),
+            "{words}: {problems:?}"
+        );
         // Publishing again makes it true.
         assert!(yard.publish().changed, "{words}");
         assert_eq!(verify(&yard).unwrap().problems, [], "{words}");
     }
-    for text in ["", "{", "[]", r#"{"format":"products:1.0"}"#, r#"{"format":"products:2.0","products":{}}"#] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        r#"{"format":"products:1.0"}"#,
+        r#"{"format":"products:2.0","products":{}}"#,
+    ] {
         let yard = yard();
         fs::write(yard.root.join("streams/v1/images.json"), text).unwrap();
         assert_eq!(verify(&yard).unwrap_err().kind(), Kind::Format, "{text}");
         assert!(yard.publish().changed, "{text}");
     }
     let yard = yard();
-    let images = yard.images().to_string().replace("\"size\":4", "\"size\":-4");
+    let images = yard
+        .images()
+        .to_string()
+        .replace("\"size\":4", "\"size\":-4");
     fs::write(yard.root.join("streams/v1/images.json"), images).unwrap();
     assert_eq!(verify(&yard).unwrap_err().kind(), Kind::Format);
     fs::remove_dir_all(yard.root.join("streams")).unwrap();
