@@ -97,7 +97,7 @@ fn open<R: Read>(input: &mut Input<R>, memory: u64, checks: Checks) -> io::Resul
     let sizes = start
         .get(BLOCK_FLAGS)
         .is_some_and(|flags| flags & HAS_SIZES == HAS_SIZES);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = crate::sys::processors().get();
     let stream = if sizes && threads > 1 {
         MtStreamBuilder::new()
             .threads(u32::try_from(threads.min(THREADS)).unwrap_or(1))

@@ -60,6 +60,8 @@ pub enum PrunedKind {
     Image,
     /// A blob that no container image refers to.
     Blob,
+    /// The image of a layer.
+    LayerImage,
 }
 
 impl Cache {

@@ -95,6 +95,11 @@ impl Cache {
         self.root.join("images")
     }
 
+    /// Where the images of layers are, whether there are any or not.
+    pub fn layer_images(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
     /// Where downloads grow.
     pub(super) fn partials(&self) -> PathBuf {
         self.root.join("partial")

@@ -261,6 +261,8 @@ pub(crate) struct Ensure {
     #[command(flatten)]
     pub(crate) tree: Tree,
     #[command(flatten)]
+    pub(crate) limits: ArchiveLimits,
+    #[command(flatten)]
     pub(crate) registry: Registry,
 }
 
@@ -321,11 +323,14 @@ pub(crate) struct ReadArchive {
 #[derive(Args, Debug, Default)]
 pub(crate) struct ArchiveLimits {
     /// Stop at so many decompressed bytes
-    #[arg(long, value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
-    pub(crate) max_bytes: Option<u64>,
+    #[arg(long = "max-bytes", value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
+    pub(crate) bytes: Option<u64>,
     /// Stop at so many entries
-    #[arg(long, value_name = "N")]
-    pub(crate) max_entries: Option<u64>,
+    #[arg(long = "max-entries", value_name = "N")]
+    pub(crate) entries: Option<u64>,
+    /// Stop at paths of so many directories, one in the other
+    #[arg(long = "max-depth", value_name = "N")]
+    pub(crate) depth: Option<usize>,
 }
 
 #[derive(Args, Debug)]
@@ -402,6 +407,8 @@ pub(crate) struct Verify {
     /// Fetch again what is damaged
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) limits: ArchiveLimits,
     #[command(flatten)]
     pub(crate) registry: Registry,
 }

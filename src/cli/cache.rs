@@ -7,6 +7,7 @@ use anyhow::Result;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::cache::{Condition, PruneOptions, Pruned, PrunedKind, Rehash};
 use distro_fetch::oci::Store;
+use distro_fetch::rootfs::Shelf;
 use distro_fetch::{Error, Kind};
 use serde_json::json;
 
@@ -77,6 +78,24 @@ fn list(context: &Context) -> Result<()> {
     lines.extend(rows);
     documents.extend(more);
     total = total.saturating_add(blobs);
+    let shelf = Shelf::of(&context.cache()?);
+    for layer in shelf.layers()? {
+        let name = format!("sha256:{}", layer.diff_id);
+        let path = layer.path.to_string_lossy().into_owned();
+        documents.push(json!({
+            "kind": "layer", "image": name, "size": layer.size,
+            "used_at": layer.used_at.to_string(), "path": path, "damaged": null,
+        }));
+        total = total.saturating_add(layer.size);
+        lines.push(vec![
+            format!("layer {}", layer.diff_id.short()),
+            "any".to_owned(),
+            String::new(),
+            HumanBytes(layer.size).to_string(),
+            layer.used_at.to_string(),
+            output::harmless(&path),
+        ]);
+    }
     if context.global.json {
         return output::json(&documents.into());
     }
@@ -140,6 +159,7 @@ fn prune(context: &Context, arguments: &Prune) -> Result<()> {
     };
     let cache = context.cache()?;
     let mut pruned = cache.prune(&options)?;
+    pruned.extend(Shelf::of(&cache).prune(&options)?);
     pruned.extend(prune_images(&cache, options)?);
     let freed: u64 = pruned
         .iter()
@@ -209,5 +229,6 @@ fn word(kind: PrunedKind) -> &'static str {
         PrunedKind::Quarantine => "quarantined",
         PrunedKind::Image => "container image",
         PrunedKind::Blob => "blob",
+        PrunedKind::LayerImage => "image of a layer",
     }
 }

@@ -157,14 +157,11 @@ impl Context {
         let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
-        match text.to_str().and_then(|text| text.parse().ok()) {
-            Some(seconds) => Ok(Some(seconds)),
-            None => {
-                let text = text.display();
-                let message = format!("SOURCE_DATE_EPOCH={text}: not seconds since 1970");
-                Err(Usage(message).into())
-            }
-        }
+        let seconds = text.to_str().and_then(|text| text.parse().ok());
+        seconds.map(Some).ok_or_else(|| {
+            let text = text.display();
+            Usage(format!("SOURCE_DATE_EPOCH={text}: not seconds since 1970")).into()
+        })
     }
 
     fn unknown_preset(&self, name: &str) -> String {

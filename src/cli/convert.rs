@@ -37,8 +37,8 @@ pub(crate) struct Convert {
     /// Where the result goes
     #[arg(long, short, required = true, value_name = "OUT")]
     output: PathBuf,
-    /// What to make [default: what the name of OUT says: .raw, .img, .tar; a name ending in / is a
-    /// directory]
+    /// What to make [default: what the name of OUT says: .raw, .img, .ext4, .erofs, .tar; a name
+    /// ending in / is a directory]
     #[arg(long, value_name = "FORM", value_enum)]
     to: Option<To>,
     /// What the source is, where its name does not tell: raw or qcow2 of a disk image; plain,
@@ -278,6 +278,7 @@ fn raw(context: &Context, arguments: Convert) -> Result<ExitCode> {
             verify: false,
             sha256: None,
             tree: arguments.tree,
+            limits: arguments.limits,
             registry: arguments.registry,
         };
         return ensure::run(context, &arguments);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use distro_fetch::archive::{Format, Limits};
 use distro_fetch::oci::{Carrier, Platform};
-use distro_fetch::rootfs::{Imaged, Opening, Source, Spelled};
+use distro_fetch::rootfs::{Imaged, Opening, Shelf, Source, Spelled};
 use distro_fetch::tree::Report;
 use serde_json::{Value, json};
 
@@ -116,13 +116,19 @@ pub(crate) fn convert(
         _ => None,
     };
     let layered = job.image.erofs(Context::source_date()?)?;
+    let shelf = match job.made {
+        // What cannot be kept is made all the same.
+        Made::Layered => context.cache().ok().filter(|it| it.prepare().is_ok()),
+        _ => None,
+    };
+    let shelf = shelf.map(|it| Shelf::of(&it));
     let outcome = open(opening).and_then(|source| {
         Ok(match (job.made, &plan) {
             (Made::Image(_), Some(plan)) => {
                 Outcome::Image(source.to_image(&output, plan, overwrite, opening)?)
             }
             (Made::Layered | Made::Image(_), _) => {
-                Outcome::Files(source.to_layered(&output, &layered, opening)?)
+                Outcome::Files(source.to_layered(&output, &layered, shelf.as_ref(), opening)?)
             }
             (Made::Dir, _) => Outcome::Tree(source.to_dir(&output, policy, opening)?),
             (Made::Tar, _) => Outcome::Tree(source.to_tar(&output, overwrite, opening)?.1),

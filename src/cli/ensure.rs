@@ -176,7 +176,16 @@ fn file_system(
     let target = arguments.output.as_deref().map(|path| (path, overwrite));
     let asked = (system, &arguments.grow);
     let entry = &outcome.entry;
-    let made = fsimg::prepare(cache, entry, asked, &arguments.image, target, reporter);
+    let limits = arguments.limits.limits();
+    let made = fsimg::prepare(
+        cache,
+        entry,
+        asked,
+        &arguments.image,
+        target,
+        limits,
+        reporter,
+    );
     reporter.finish();
     let made = made?;
     Ok(Made {
@@ -235,10 +244,11 @@ fn directory(
     reporter: &Reporter,
 ) -> Result<Made> {
     let name = outcome.entry.record().image.clone();
+    let limits = arguments.limits.limits();
     let made = match &arguments.output {
         None => {
             let policy = unpack::policy(&arguments.tree)?;
-            let prepared = outcome.entry.prepare(cache, policy, reporter)?;
+            let prepared = outcome.entry.prepare(cache, policy, limits, reporter)?;
             match (&prepared.report, &prepared.lost) {
                 (None, Some(lost)) => unpack::write_report(&arguments.tree, lost)?,
                 (None, None) if arguments.tree.report.is_some() => {
@@ -255,7 +265,7 @@ fn directory(
         }
         Some(target) => {
             let policy = unpack::policy_at_target(context, &arguments.tree, arguments.force)?;
-            let report = outcome.entry.unpack_to(target, policy, reporter)?;
+            let report = outcome.entry.unpack_to(target, policy, limits, reporter)?;
             let lost = Some(report.to_json());
             (std::path::absolute(target)?, false, Some(report), lost)
         }

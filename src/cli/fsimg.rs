@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use distro_fetch::archive::Time;
+use distro_fetch::archive::{Limits, Time};
 use distro_fetch::cache::{Cache, Entry, Overwrite};
 use distro_fetch::fsimg::ext4::Reserved;
 use distro_fetch::fsimg::{Uuid, erofs, ext4};
@@ -13,7 +13,7 @@ use distro_fetch::tree::Addition;
 use distro_fetch::{Error, Kind};
 use serde_json::Value;
 
-use super::args::{ArchiveLimits, Grow};
+use super::args::Grow;
 use super::context::Context;
 use super::hints::Usage;
 use super::output;
@@ -140,9 +140,9 @@ pub(crate) fn prepare(
     (system, grow): (System, &Grow),
     options: &ImageOptions,
     target: Option<(&Path, Overwrite)>,
+    limits: Limits,
     reporter: &Reporter,
 ) -> Result<MadeImage> {
-    let limits = ArchiveLimits::default().limits();
     let opening = |spool| Opening {
         platform: None,
         format: None,

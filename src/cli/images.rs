@@ -16,6 +16,7 @@ use super::output;
 use super::progress::Reporter;
 use super::registry::{self, Manner};
 use super::select::Selector;
+use super::verify::say;
 
 /// Which images names on the command line are about.
 pub(crate) struct Wanted<'a> {
@@ -135,10 +136,7 @@ pub(crate) fn verify(
                 ("damaged", Some(why))
             }
         };
-        if !context.global.json && (status != "ok" || !context.global.quiet) {
-            let why = why.as_ref().map(|why| format!(": {why}"));
-            output::result(&format!("{status:<8} {path}{}", why.unwrap_or_default()))?;
-        }
+        say(context, status, &path, why.as_deref())?;
         let image = checked.images.first();
         documents.push(json!({
             "kind": "oci", "image": name,

@@ -161,8 +161,9 @@ impl ArchiveLimits {
     pub(crate) fn limits(&self) -> Limits {
         let limits = Limits::default();
         Limits {
-            bytes: self.max_bytes.unwrap_or(limits.bytes),
-            entries: self.max_entries.unwrap_or(limits.entries),
+            bytes: self.bytes.unwrap_or(limits.bytes),
+            entries: self.entries.unwrap_or(limits.entries),
+            depth: self.depth.unwrap_or(limits.depth),
             ..limits
         }
     }
@@ -252,5 +253,5 @@ pub(crate) fn write_report(tree: &Tree, report: &serde_json::Value) -> Result<()
 }
 
 fn threads() -> std::num::NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN)
+    sys::processors()
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::archive::Limits;
-use distro_fetch::cache::{Condition, Entry, Found, Key, Record, Rehash};
+use distro_fetch::cache::{Cache, Condition, Entry, Found, Key, Record, Rehash};
+use distro_fetch::event::{Event, Observer as _, What};
 use distro_fetch::fetch::{Fetcher, Reach, Request};
-use distro_fetch::rootfs::Opening;
+use distro_fetch::rootfs::{Opening, Shelf};
 use distro_fetch::tree::Policy;
 use distro_fetch::{Error, Kind};
 use serde_json::{Value, json};
@@ -43,15 +43,10 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
         let status = match condition {
             Condition::Sound(entry) => {
                 let path = entry.path().to_string_lossy().into_owned();
-                if !context.global.json && !context.global.quiet {
-                    output::result(&format!("ok       {path}"))?;
-                }
-                for made in prepared(&fetcher, &entry, arguments.repair, &reporter) {
+                say(context, "ok", &path, None)?;
+                for made in prepared(&fetcher, &entry, arguments, &reporter) {
                     let Prepared { path, status, why } = made;
-                    if !context.global.json && (status != "ok" || !context.global.quiet) {
-                        let why = why.as_ref().map(|why| format!(": {why}"));
-                        output::result(&format!("{status:<8} {path}{}", why.unwrap_or_default()))?;
-                    }
+                    say(context, status, &path, why.as_deref())?;
                     if status == "damaged" {
                         let message = format!("{path}: what was prepared there was damaged");
                         worst.get_or_insert(
@@ -73,9 +68,7 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
                     Ok(Some(_)) => "repaired",
                     _ => "damaged",
                 };
-                if !context.global.json {
-                    output::result(&format!("{status:<8} {path}: {why}"))?;
-                }
+                say(context, status, &path, Some(&why))?;
                 match outcome {
                     Ok(Some(_)) => {}
                     Ok(None) => {
@@ -97,6 +90,12 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
     }
     let damaged = images::verify(context, arguments, &wanted, &mut documents)?;
     let worst = worst.or(damaged);
+    let damaged = if arguments.images.is_empty() {
+        layers(context, fetcher.cache(), &reporter, &mut documents)?
+    } else {
+        None
+    };
+    let worst = worst.or(damaged);
     if context.global.json {
         output::json(&documents.into())?;
         return Ok(worst.map_or(ExitCode::SUCCESS, |error| {
@@ -105,6 +104,58 @@ pub(crate) fn run(context: &Context, arguments: &Verify) -> Result<ExitCode> {
         }));
     }
     worst.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// The line of one thing; of a sound one only where that is wanted.
+pub(super) fn say(context: &Context, status: &str, path: &str, why: Option<&str>) -> Result<()> {
+    if context.global.json || (status == "ok" && context.global.quiet) {
+        return Ok(());
+    }
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    output::result(&format!("{status:<8} {path}{why}"))
+}
+
+/// Hashes the images of layers. A damaged one goes: it is made again when somebody wants it.
+fn layers(
+    context: &Context,
+    cache: &Cache,
+    reporter: &Reporter,
+    documents: &mut Vec<Value>,
+) -> Result<Option<anyhow::Error>> {
+    let shelf = Shelf::of(cache);
+    let mut worst = None;
+    for layer in shelf.layers()? {
+        let path = layer.path.to_string_lossy().into_owned();
+        let what = What::Unpacking {
+            read: 0,
+            total: None,
+        };
+        let tell = || {
+            if reporter
+                .on(Event {
+                    subject: &path,
+                    what,
+                })
+                .is_break()
+            {
+                return Err(Error::new(Kind::Cancelled, "stopped while hashing"));
+            }
+            Ok(())
+        };
+        let well = shelf.is_well(&layer.diff_id, tell);
+        let (status, why) = judge(well, || shelf.forget(&layer.diff_id), None::<fn() -> _>);
+        reporter.finish();
+        say(context, status, &path, why.as_deref())?;
+        if status == "damaged" {
+            let message = format!("{path}: the image of a layer was damaged");
+            worst.get_or_insert(Error::new(Kind::Integrity, message).with_path(&path).into());
+        }
+        documents.push(json!({
+            "kind": "layer", "image": format!("sha256:{}", layer.diff_id),
+            "path": path, "status": status, "reason": why,
+        }));
+    }
+    Ok(worst)
 }
 
 /// A prepared tree or disk, and what it is worth.
@@ -123,16 +174,22 @@ impl Prepared {
 
 /// Holds what was prepared of a sound entry against its file. What is damaged goes: it can be made
 /// again at any time.
-fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter) -> Vec<Prepared> {
+fn prepared(
+    fetcher: &Fetcher,
+    entry: &Entry,
+    arguments: &Verify,
+    reporter: &Reporter,
+) -> Vec<Prepared> {
+    let (repair, limits) = (arguments.repair, arguments.limits.limits());
     let mut list = Vec::new();
     for (recipe, path) in entry.prepared_trees() {
         let (status, why) = if recipe.is_ours() {
             judge(
-                entry.is_prepared_well(&recipe, reporter),
+                entry.is_prepared_well(&recipe, limits, reporter),
                 || entry.forget_prepared(&recipe),
                 repair.then_some(|| {
                     let policy = Policy::of_this_user();
-                    let made = entry.prepare(fetcher.cache(), policy, reporter);
+                    let made = entry.prepare(fetcher.cache(), policy, limits, reporter);
                     made.map(|_| ())
                 }),
             )
@@ -158,7 +215,7 @@ fn prepared(fetcher: &Fetcher, entry: &Entry, repair: bool, reporter: &Reporter)
         platform: None,
         format: None,
         spool: entry.folder(),
-        limits: Limits::default(),
+        limits,
         observer: reporter,
     };
     for (recipe, path) in entry.prepared_images() {
@@ -187,7 +244,7 @@ fn judge(
         Ok(false) => {}
         Err(error) => return ("damaged", Some(error.to_string())),
     }
-    let why = "it is not what the verified file gives; removed".to_owned();
+    let why = "it is not what it should be; removed".to_owned();
     let mended = match (forget(), again) {
         (Ok(()), Some(again)) => again().map(|()| "repaired"),
         (done, _) => done.map(|()| "damaged"),

@@ -43,7 +43,7 @@ pub struct Converter<'a> {
 impl<'a> Converter<'a> {
     /// Events are about `subject`. As many threads as there are processors, but twelve at most.
     pub fn new(subject: &'a str, observer: &'a dyn Observer) -> Self {
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = sys::processors().get();
         Self {
             subject,
             observer,

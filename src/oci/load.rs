@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +14,7 @@ use crate::archive::{Checks, Decoder, Empty, End, Format, Limits, Reader};
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
+use crate::sys;
 use crate::tree::{Dialect, Flavor, Keep, Layer, Merged, Spool};
 
 /// Reads the layers of images.
@@ -42,7 +43,7 @@ impl<'a> Loader<'a> {
         Self {
             spool,
             limits: Limits::default(),
-            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            threads: sys::processors(),
             trust: Trust::Nobody,
             observer,
         }
@@ -74,37 +75,21 @@ impl<'a> Loader<'a> {
     /// [`Kind::Cancelled`].
     pub fn layers(&self, image: &Image) -> Result<Vec<Layer>> {
         let work = Work::default();
-        let done: Mutex<Vec<(usize, Result<Layer>)>> = Mutex::default();
-        let run = || {
-            while !work.stop.load(Ordering::Relaxed) {
-                let at = work.next.fetch_add(1, Ordering::Relaxed);
-                let Some(layer) = image.layers.get(at) else {
-                    break;
-                };
-                let layer = self.layer(layer, &work);
-                if layer.is_err() {
-                    work.stop.store(true, Ordering::Relaxed);
-                }
-                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                done.push((at, layer));
+        let mut done = sys::each(image.layers.len(), self.threads, |at, (): &mut ()| {
+            if work.stop.load(Ordering::Relaxed) {
+                return Err(stopped());
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads.get().min(image.layers.len()) {
-                scope.spawn(run);
-            }
-            run();
+            self.layer(&image.layers[at], &work)
+                .inspect_err(|_| work.stop.store(true, Ordering::Relaxed))
         });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(at, _)| *at);
         // Those that were only stopped because of another one say less than that one.
         if let Some(at) = done
             .iter()
-            .position(|(_, it)| it.as_ref().is_err_and(|it| !is_stop(it)))
+            .position(|it| it.as_ref().is_err_and(|it| !is_stop(it)))
         {
-            return done.swap_remove(at).1.map(|it| vec![it]);
+            return done.swap_remove(at).map(|it| vec![it]);
         }
-        done.into_iter().map(|(_, layer)| layer).collect()
+        done.into_iter().collect()
     }
 
     /// What all layers make together. The observer hears of paths that became directories.
@@ -228,7 +213,6 @@ impl<'a> Loader<'a> {
 /// What the threads share.
 #[derive(Debug, Default)]
 struct Work {
-    next: AtomicUsize,
     stop: AtomicBool,
     /// Names of all layers that are done.
     names: AtomicU64,

@@ -58,7 +58,7 @@ impl Kept {
     pub(super) fn make<T>(
         &self,
         recipe: &Value,
-        fill: impl FnOnce(&File) -> Result<(T, Value)>,
+        write: impl FnOnce(&File) -> Result<(T, Value)>,
     ) -> Result<T> {
         let cannot = |error| Error::local("cannot write", &self.folder, error);
         let (Some(workshop), Some(name)) = (self.folder.parent(), self.folder.file_name()) else {
@@ -70,7 +70,7 @@ impl Kept {
         }
         let staging = Staging::beside(workshop, name).map_err(cannot)?;
         let file = sys::make_file(staging.root(), self.file.as_bytes()).map_err(cannot)?;
-        let (result, made) = fill(&file)?;
+        let (result, made) = write(&file)?;
         let finish = || -> io::Result<()> {
             sys::seal(&file)?;
             let file = describe(Stamp::of(&file)?);

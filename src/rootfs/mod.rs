@@ -23,20 +23,30 @@ mod convert;
 mod disk;
 #[cfg(feature = "fsimg")]
 mod fsimage;
+#[cfg(feature = "fsimg")]
+mod imageprepared;
 #[cfg(any(feature = "disk", feature = "fsimg"))]
 mod kept;
+#[cfg(feature = "fsimg")]
+mod layered;
 mod prepare;
 #[cfg(feature = "disk")]
 mod raw;
+#[cfg(feature = "fsimg")]
+mod shelf;
 mod source;
 mod unpack;
 
 #[cfg(feature = "disk")]
 pub use self::disk::{DiskFile, Growth, LocalDisk};
 #[cfg(feature = "fsimg")]
-pub use self::fsimage::{FileSystem, ImageRecipe, Imaged, Imaging, PreparedImage};
+pub use self::fsimage::{FileSystem, Imaged, Imaging};
+#[cfg(feature = "fsimg")]
+pub use self::imageprepared::{ImageRecipe, PreparedImage};
 pub use self::prepare::{Prepared, Recipe};
 #[cfg(feature = "disk")]
 pub use self::raw::{DiskRecipe, PreparedDisk};
+#[cfg(feature = "fsimg")]
+pub use self::shelf::{LayerImage, Shelf};
 pub use self::source::{Opening, Shape, Source, Spelled};
 pub use self::unpack::{Unpacker, format_of, unpack};

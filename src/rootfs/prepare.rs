@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::unpack::{Unpacker, format_of};
-use crate::archive::Checks;
+use crate::archive::{Checks, Limits};
 use crate::base::Digest;
 use crate::cache::{Cache, Entry, WriteLock};
 use crate::error::{Error, Kind, Result};
@@ -103,10 +102,11 @@ impl Entry {
         &self,
         target: &Path,
         policy: Policy,
+        limits: Limits,
         observer: &dyn Observer,
     ) -> Result<Report> {
         let record = self.record();
-        let (file, unpacker) = self.unpacker(observer)?;
+        let (file, unpacker) = self.unpacker(limits, observer)?;
         unpacker
             .unpack(file, target, policy)
             .map_err(|error| error.about(&format!("{} {}", record.image, record.snapshot)))
@@ -120,6 +120,7 @@ impl Entry {
         &self,
         cache: &Cache,
         policy: Policy,
+        limits: Limits,
         observer: &dyn Observer,
     ) -> Result<Prepared> {
         let path = self.prepared(&Recipe::of(&policy));
@@ -148,7 +149,7 @@ impl Entry {
         if path.is_dir() {
             return hit(&path);
         }
-        let report = self.make(&path, policy, observer)?;
+        let report = self.make(&path, policy, limits, observer)?;
         drop(lock);
         Ok(Prepared {
             path,
@@ -173,19 +174,24 @@ impl Entry {
     ///
     /// # Errors
     /// As [`unpack_to`](Self::unpack_to), and if the tree cannot be read.
-    pub fn is_prepared_well(&self, recipe: &Recipe, observer: &dyn Observer) -> Result<bool> {
+    pub fn is_prepared_well(
+        &self,
+        recipe: &Recipe,
+        limits: Limits,
+        observer: &dyn Observer,
+    ) -> Result<bool> {
         let path = self.prepared(recipe);
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = sys::processors();
         if *recipe == Recipe::Everything {
             let found = TreeDigest::of_directory(&path, threads, observer)?;
-            let (file, unpacker) = self.unpacker(observer)?;
+            let (file, unpacker) = self.unpacker(limits, observer)?;
             return Ok(found == unpacker.digest(file)?);
         }
         // What a user may keep is what the writer keeps: it is made once more and compared, but
         // for what lies behind modes that lock out even its owner.
         let found = TreeDigest::of_what_is_open(&path, threads, observer)?;
         let again = path.with_extension(format!("{}.check", sys::unique_suffix()));
-        self.unpack_to(&again, Policy::of_this_user(), observer)?;
+        self.unpack_to(&again, Policy::of_this_user(), limits, observer)?;
         let expect = TreeDigest::of_what_is_open(&again, threads, observer);
         remove(&again)?;
         Ok(found == expect?)
@@ -218,13 +224,18 @@ impl Entry {
     }
 
     /// The verified file, and what unpacks it.
-    fn unpacker<'a>(&'a self, observer: &'a dyn Observer) -> Result<(fs::File, Unpacker<'a>)> {
+    fn unpacker<'a>(
+        &'a self,
+        limits: Limits,
+        observer: &'a dyn Observer,
+    ) -> Result<(fs::File, Unpacker<'a>)> {
         let record = self.record();
         let mut file = self.open()?;
         let format = format_of(&mut file, &record.file)?;
         let unpacker = Unpacker::new(&record.image, format, observer)
             // Every byte of it was hashed.
             .with_checks(Checks::Ignore)
+            .with_limits(limits)
             .with_total(record.stamp.size);
         Ok((file, unpacker))
     }
@@ -233,7 +244,13 @@ impl Entry {
         self.folder().join(FOLDER).join(recipe.folder())
     }
 
-    fn make(&self, path: &Path, policy: Policy, observer: &dyn Observer) -> Result<Report> {
+    fn make(
+        &self,
+        path: &Path,
+        policy: Policy,
+        limits: Limits,
+        observer: &dyn Observer,
+    ) -> Result<Report> {
         self.workshop()?;
         let policy = Policy {
             // Whoever finds the name believes it, after a power cut as well.
@@ -242,7 +259,7 @@ impl Entry {
             keep_out_of: Vec::new(),
             ..policy
         };
-        let report = self.unpack_to(path, policy, observer)?;
+        let report = self.unpack_to(path, policy, limits, observer)?;
         let note = note(path);
         let text = format!("{:#}\n", report.to_json());
         // The tree is whole without it.
@@ -273,7 +290,7 @@ fn ranges(map: &IdMap) -> String {
 
 /// Clears away what killed runs left: what was on its way out, and what was made to be compared and
 /// has not been touched for a day.
-fn sweep(folder: &Path) {
+pub(super) fn sweep(folder: &Path) {
     let now = sys::now().0;
     for name in sys::names(folder).unwrap_or_default() {
         let path = folder.join(&name);

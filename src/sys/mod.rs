@@ -8,6 +8,7 @@
 mod beneath;
 mod clock;
 mod draft;
+mod each;
 mod folder;
 #[cfg(feature = "fetch")]
 mod lock;
@@ -23,6 +24,7 @@ mod xattr;
 pub use self::beneath::{Beneath, open_beneath, open_by_steps};
 pub use self::clock::{jitter, now};
 pub use self::draft::{Draft, Overwrite};
+pub use self::each::{each, processors};
 pub use self::folder::{
     available_space, check_private, clear_away, create_private, exists, is_in_user_namespace,
     is_root, mount_error, names, open_folder, user_namespace_map,

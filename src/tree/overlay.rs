@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::layer::Layer;
 use super::node::{Body, NOTHING, Name, Record, Tree};
+use super::path::shown;
 use crate::archive::{Device, Time};
 use crate::error::{Error, Kind, Result};
 
@@ -23,7 +24,7 @@ impl Layer {
         let whiteout = tree.next_id()?;
         let owner = root_owner(&mut tree);
         tree.records.push(Record {
-            body: Body::Character(Device { major: 0, minor: 0 }),
+            body: Body::Character(WHITEOUT),
             mtime: Time::default(),
             owner,
             xattrs: 0,
@@ -83,6 +84,86 @@ impl Layer {
         }
         Ok(tree)
     }
+
+    /// The directories of which [`overlay`](Self::overlay) does not say that nothing but their place
+    /// is known, by their paths; `None` if it leaves out more than that.
+    pub fn unsaid(&self) -> Option<Vec<Vec<u8>>> {
+        let mut unsaid = Vec::new();
+        let mut next = vec![(0, false, Vec::new())];
+        while let Some((id, hides, path)) = next.pop() {
+            match self.tree.record(id).body {
+                Body::Folder { marks, .. } if marks.named => {}
+                Body::Folder { marks, .. } if id == 0 || marks.real && !hides => {
+                    unsaid.push(path.clone());
+                }
+                Body::Folder { .. } | Body::Lower { .. } => return None,
+                body if is_whiteout(body) => return None,
+                _ => continue,
+            }
+            for name in self.tree.names_in(id) {
+                if name.node != NOTHING {
+                    let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
+                    let path = [&path, slash, self.tree.name_of(name)].concat();
+                    next.push((name.node, name.hides, path));
+                }
+            }
+        }
+        unsaid.sort();
+        Some(unsaid)
+    }
+
+    /// The layer that [`overlay`](Self::overlay) gave the tree of, with what [`unsaid`](Self::unsaid)
+    /// said of it.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] if a path is not that of a directory.
+    pub fn of_overlay(mut tree: Tree, unsaid: &[Vec<u8>]) -> Result<Self> {
+        let mut plain = true;
+        for at in 0..tree.names.len() {
+            if is_whiteout(tree.records[tree.names[at].node as usize].body) {
+                tree.names[at].node = NOTHING;
+                tree.names[at].hides = true;
+                plain = false;
+            }
+        }
+        let sets = 0..tree.xattrs.len();
+        let without: Vec<Option<u32>> = sets
+            .map(|at| {
+                if !tree.xattrs[at].contains_key(OPAQUE) {
+                    return Ok(None);
+                }
+                let mut set = (*tree.xattrs[at]).clone();
+                set.remove(OPAQUE);
+                let same = tree.xattrs.iter().position(|it| **it == set);
+                let same = same.unwrap_or_else(|| {
+                    tree.xattrs.push(Arc::new(set));
+                    tree.xattrs.len() - 1
+                });
+                cut(same).map(Some)
+            })
+            .collect::<Result<_>>()?;
+        for record in &mut tree.records {
+            let Body::Folder { marks, .. } = &mut record.body else {
+                continue;
+            };
+            (marks.named, marks.real) = (true, true);
+            if let Some(set) = without.get(record.xattrs as usize).copied().flatten() {
+                marks.opaque = true;
+                record.xattrs = set;
+                plain = false;
+            }
+        }
+        for path in unsaid {
+            let id = tree.find(path).map(|it| it.id().index());
+            let body = id.map(|id| &mut tree.records[id].body);
+            let Some(Body::Folder { marks, .. }) = body else {
+                let message = format!("{}: no directory of the layer", shown(path));
+                return Err(Error::new(Kind::Format, message));
+            };
+            marks.named = false;
+        }
+        Ok(Self { tree, plain })
+    }
 }
 
 fn root_owner(tree: &mut Tree) -> u32 {
@@ -98,6 +179,13 @@ fn cut(index: usize) -> Result<u32> {
     let cut = u32::try_from(index).ok();
     cut.ok_or_else(|| Error::new(Kind::Format, "more names than a tree can have"))
 }
+
+fn is_whiteout(body: Body) -> bool {
+    matches!(body, Body::Character(device) if device == WHITEOUT)
+}
+
+/// What stands for a name that hides what is below.
+const WHITEOUT: Device = Device { major: 0, minor: 0 };
 
 /// Kernel documentation, `filesystems/overlayfs.rst`, "whiteouts and opaque directories".
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";

@@ -2,7 +2,7 @@
 
 mod clock;
 #[cfg(feature = "cli")]
-mod commands;
+pub(crate) mod commands;
 pub(crate) mod kit;
 mod prune;
 mod sharing;

@@ -240,17 +240,6 @@ fn wrong_usage_exits_2_before_anything_happens() {
 }
 
 #[test]
-fn a_form_of_a_later_version_says_so() {
-    let said = Lab::new().run(&["ensure", "alpine-3.21", "--as", "erofs"]);
-    assert!(
-        said.stderr
-            .contains("--as erofs is not part of this version"),
-        "{}",
-        said.stderr
-    );
-}
-
-#[test]
 fn list_tells_what_is_cached_and_json_has_the_documented_fields() {
     let (lab, _server, bytes) = demo();
     let document = json(&lab.demo(&["--json", "list"]).stdout);

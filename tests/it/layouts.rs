@@ -4,7 +4,7 @@ mod archives;
 mod choice;
 mod command;
 mod integrity;
-mod kit;
+pub(crate) mod kit;
 mod outputs;
 mod overlay;
 mod real;

@@ -36,8 +36,6 @@ pub struct Placement {
 pub struct Layered {
     /// The merged tree, which points at the layers.
     pub meta: Summary,
-    /// Each layer, the lowest first.
-    pub layers: Vec<Summary>,
     /// The names of all files, the descriptor first, then the merged tree's, then the layers'.
     pub names: Vec<String>,
 }
@@ -120,32 +118,51 @@ pub fn layered(
     observer: &dyn Observer,
     subject: &str,
 ) -> Result<Layered> {
-    let create = |name: &str| {
-        let path = folder.join(name);
-        sys::create_public(&path).map_err(|error| Error::local("cannot create", &path, error))
-    };
+    layered_with(
+        layers,
+        folder,
+        options,
+        observer,
+        subject,
+        &|_, image, path| image.write(&create(path)?, observer, subject).map(|_| ()),
+    )
+}
+
+/// The same, where somebody else leaves the image of each layer at its path: who has it already
+/// need not write it. Several are asked for at once.
+///
+/// # Errors
+/// As [`layered`], and the first of `leave`.
+pub fn layered_with(
+    layers: &[Layer],
+    folder: &Path,
+    options: &Options,
+    observer: &dyn Observer,
+    subject: &str,
+    leave: &(dyn Fn(usize, &Image<'_>, &Path) -> Result<()> + Sync),
+) -> Result<Layered> {
     let mut names = vec!["image.vmdk".to_owned(), "fsmeta.erofs".to_owned()];
-    let mut placements = Vec::with_capacity(layers.len());
-    let mut summaries = Vec::with_capacity(layers.len());
-    for (at, layer) in layers.iter().enumerate() {
-        let name = format!("layer-{at}.erofs");
-        let tree = layer.overlay()?;
+    names.extend((0..layers.len()).map(|at| format!("layer-{at}.erofs")));
+    let part = |at: usize, (): &mut ()| {
+        let tree = layers[at].overlay()?;
         let image = Image::of_layer(&tree, &Options::default())?;
-        summaries.push(image.write(&create(&name)?, observer, subject)?);
-        placements.push(image.placement());
-        names.push(name);
-    }
+        leave(at, &image, &folder.join(&names[2 + at]))?;
+        Ok((image.placement(), image.bytes()))
+    };
+    let parts = sys::each(layers.len(), sys::processors(), part);
+    let parts: Vec<_> = parts.into_iter().collect::<Result<_>>()?;
+    let (placements, bytes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let merged = Layer::merge(layers)?;
     let image = Image::of_layers(&merged, &placements, options)?;
-    let meta = image.write(&create(&names[1])?, observer, subject)?;
-    let sizes = std::iter::once(&meta).chain(&summaries).map(|it| it.bytes);
+    let meta = image.write(&create(&folder.join(&names[1]))?, observer, subject)?;
+    let sizes = std::iter::once(meta.bytes).chain(bytes);
     let files: Vec<_> = names[1..].iter().map(String::as_str).zip(sizes).collect();
     let text = vmdk::descriptor(&files)?;
-    std::io::Write::write_all(&mut create(&names[0])?, text.as_bytes())
+    std::io::Write::write_all(&mut create(&folder.join(&names[0]))?, text.as_bytes())
         .map_err(|error| Error::local("cannot write", folder.join(&names[0]), error))?;
-    Ok(Layered {
-        meta,
-        layers: summaries,
-        names,
-    })
+    Ok(Layered { meta, names })
+}
+
+fn create(path: &Path) -> Result<File> {
+    sys::create_public(path).map_err(|error| Error::local("cannot create", path, error))
 }

@@ -70,7 +70,7 @@ mod xattr;
 
 use std::fs::File;
 
-pub use self::layered::{Image, Layered, Placement, layered};
+pub use self::layered::{Image, Layered, Placement, layered, layered_with};
 pub use self::reader::Reader;
 use crate::archive::Time;
 use crate::error::{Error, Kind, Result};
@@ -128,7 +128,7 @@ impl Options {
                 "{:?} cannot be the name of a volume: at most 16 bytes, none of them NUL",
                 self.volume
             );
-            return Err(Error::new(Kind::Format, message));
+            return Err(Error::new(Kind::Other, message));
         }
         bytes[..name.len()].copy_from_slice(name);
         Ok(bytes)
@@ -138,8 +138,8 @@ impl Options {
 /// Writes a tree as a flat image into an open file, in the place of what was in it.
 ///
 /// # Errors
-/// [`Kind::Format`] for what EROFS cannot say; [`Kind::Local`] if a content cannot be read or the
-/// image not be written; [`Kind::Cancelled`].
+/// [`Kind::Format`] for what EROFS cannot say; [`Kind::Other`] if an option is none;
+/// [`Kind::Local`] if a content cannot be read or the image not be written; [`Kind::Cancelled`].
 pub fn write(
     tree: &Tree,
     output: &File,

@@ -259,7 +259,7 @@ fn a_read_only_cache_serves_hits_and_says_why_it_cannot_fetch() {
     );
 }
 
-fn probe_setpriv() -> bool {
+pub(crate) fn probe_setpriv() -> bool {
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
     // The program itself may be in a home that others cannot enter.

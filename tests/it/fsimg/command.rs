@@ -11,11 +11,13 @@ use crate::harness::{Lab, Said, image, said};
 use crate::layers::kit::tar;
 
 const TREE: &[&str] = &[
-    "d etc mode=755",
-    "f etc/a",
-    "d usr/bin mode=755",
-    "f usr/bin/tool mode=4755",
-    "l sbin -> usr/bin",
+    "d etc",
+    "f etc/a=1",
+    "d usr",
+    "d700 usr/bin",
+    "f4755 usr/bin/tool=x",
+    "l sbin->usr/bin",
+    "p pipe",
 ];
 
 /// A lab whose catalog has one archive.
@@ -33,7 +35,11 @@ fn lab() -> (Lab, PathBuf, PathBuf) {
 }
 
 fn run(lab: &Lab, catalog: &Path, arguments: &[&str]) -> Said {
-    said(lab.command(catalog).args(["--arch", "amd64"]).args(arguments))
+    said(
+        lab.command(catalog)
+            .args(["--arch", "amd64"])
+            .args(arguments),
+    )
 }
 
 fn digest(lab: &Lab, catalog: &Path, path: &str) -> String {
@@ -51,18 +57,32 @@ fn an_image_in_the_cache_is_made_once_and_verified() {
         let first = run(&lab, &catalog, &ensure);
         assert_eq!(first.code, Some(0), "{first:?}");
         let path = first.stdout.trim_end();
-        assert!(path.ends_with(&format!("/prepared/{form}-1/rootfs.{form}")), "{path}");
+        assert!(
+            path.ends_with(&format!("/prepared/{form}-1/rootfs.{form}")),
+            "{path}"
+        );
         let meta = fs::metadata(path).unwrap();
         assert_eq!(meta.permissions().mode() & 0o7777, 0o444);
         assert_eq!(digest(&lab, &catalog, path), expect, "{form}");
-        let again = run(&lab, &catalog, &[&ensure[..], &["--json", "--offline"]].concat());
+        let again = run(
+            &lab,
+            &catalog,
+            &[&ensure[..], &["--json", "--offline"]].concat(),
+        );
         let document: Value = serde_json::from_str(&again.stdout).unwrap();
         assert_eq!(document[0]["cached"], true, "{document}");
         assert_eq!(document[0]["path"], path);
         let sum = document[0]["made"]["sha256"].as_str().unwrap().to_owned();
-        assert_eq!(crate::harness::sha256(&fs::read(path).unwrap()).to_string(), sum);
+        assert_eq!(
+            crate::harness::sha256(&fs::read(path).unwrap()).to_string(),
+            sum
+        );
         // Other options are another image.
-        let other = run(&lab, &catalog, &[&ensure[..], &["--label", "other"]].concat());
+        let other = run(
+            &lab,
+            &catalog,
+            &[&ensure[..], &["--label", "other"]].concat(),
+        );
         assert_eq!(other.code, Some(0), "{other:?}");
         assert_ne!(other.stdout, first.stdout);
         // What somebody has been at is noticed, and made again.
@@ -89,9 +109,15 @@ fn an_image_of_ones_own_has_what_was_added() {
         let target = lab.path(&format!("my.{form}"));
         let output = target.to_str().unwrap();
         let add = format!("{}:/sbin/init:755", tool.display());
-        let line = ["ensure", "base-1", "--as", form, "-o", output, "--add", &add];
+        let line = [
+            "ensure", "base-1", "--as", form, "-o", output, "--add", &add,
+        ];
         let made = run(&lab, &catalog, &line);
-        assert_eq!((made.code, made.stdout.trim_end()), (Some(0), output), "{made:?}");
+        assert_eq!(
+            (made.code, made.stdout.trim_end()),
+            (Some(0), output),
+            "{made:?}"
+        );
         // The goal holds already.
         assert_eq!(run(&lab, &catalog, &line).code, Some(0));
         let plain = run(&lab, &catalog, &["ensure", "base-1", "--as", form]);
@@ -114,26 +140,42 @@ fn sizes_and_options_are_judged_before_anything_is_left() {
     let out = lab.path("out");
     fs::create_dir(&out).unwrap();
     let path = |name: &str| out.join(name).to_str().unwrap().to_owned();
-    for (arguments, code, expect) in [
-        (vec!["convert", archive, "-o", "x.ext4", "--size", "64K"], 2, "at least"),
-        (vec!["convert", archive, "-o", "x.ext4", "--size", "1000001"], 9, "4096"),
-        (vec!["convert", archive, "-o", "x.erofs", "--size", "64M"], 2, "ext4"),
-        (vec!["convert", archive, "-o", "x.erofs", "--journal"], 2, "ext4"),
-        (vec!["convert", archive, "-o", "x.tar", "--label", "x"], 2, "--label"),
-        (vec!["convert", archive, "-o", "x.ext4", "--label", "seventeen letters"], 9, "16"),
-        (vec!["convert", archive, "-o", "x.ext4", "--add", "/nothing/there:/x"], 8, "nothing"),
-        (vec!["ensure", "base-1", "--as", "ext4", "--add", "/etc/hostname:/x"], 2, "--output"),
-        (vec!["ensure", "base-1", "--as", "dir", "--label", "x"], 2, "--label"),
+    for (line, code, expect) in [
+        ("convert TAR -o x.ext4 --size 16K", 2, "at least"),
+        ("convert TAR -o x.ext4 --size 1000001", 2, "4096"),
+        ("convert TAR -o x.erofs --size 64M", 2, "ext4"),
+        ("convert TAR -o x.erofs --journal", 2, "ext4"),
+        ("convert TAR -o x.tar --label x", 2, "--label"),
+        ("convert TAR -o x.ext4 --label seventeen-letters", 2, "16"),
+        ("convert TAR -o x.erofs --label seventeen-letters", 2, "16"),
+        (
+            "convert TAR -o x.ext4 --add /nothing/there:/x",
+            8,
+            "nothing",
+        ),
+        (
+            "ensure base-1 --as ext4 --add /etc/hostname:/x",
+            2,
+            "--output",
+        ),
+        ("ensure base-1 --as erofs --max-entries 3", 9, "entries"),
+        ("ensure base-1 --as dir --max-bytes 1", 9, "bytes"),
+        ("convert TAR -o x.ext4 --max-depth 1", 9, "limit is 1"),
+        ("ensure base-1 --as dir --label x", 2, "--label"),
     ] {
-        let arguments: Vec<String> = arguments
-            .iter()
-            .map(|it| if it.starts_with("x.") { path(it) } else { (*it).to_owned() })
+        let arguments: Vec<String> = line
+            .split(' ')
+            .map(|word| match word {
+                "TAR" => archive.to_owned(),
+                word if word.starts_with("x.") => path(word),
+                word => word.to_owned(),
+            })
             .collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let said = run(&lab, &catalog, &arguments);
-        assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
+        assert_eq!(said.code, Some(code), "{line}: {said:?}");
         assert!(said.stderr.contains(expect), "{expect}: {said:?}");
-        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{arguments:?}");
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{line}");
     }
     for size in ["8M", "100M", "127M", "128M", "129M"] {
         let target = path("sized.ext4");
@@ -141,5 +183,46 @@ fn sizes_and_options_are_judged_before_anything_is_left() {
         assert_eq!(run(&lab, &catalog, &line).code, Some(0), "{size}");
         let expect = distro_fetch::base::parse_bytes(size).unwrap();
         assert_eq!(fs::metadata(&target).unwrap().len(), expect);
+    }
+}
+
+#[test]
+fn whoever_makes_it_makes_the_same_bytes() {
+    let (lab, catalog, archive) = lab();
+    let folder = lab.path("nobody");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let layout = lab.path("layout");
+    let source = format!("oci:{}", layout.display());
+    crate::layouts::kit::Maker::one(&layout, &[TREE, &["f etc/.wh.a", "c null"]]);
+    let sources = [archive.to_str().unwrap(), &source];
+    for (at, source) in sources.into_iter().enumerate() {
+        for form in ["ext4", "erofs"] {
+            let ours = lab.path(&format!("ours-{at}.{form}"));
+            let theirs = folder.join(format!("theirs-{at}.{form}"));
+            let line = ["convert", source, "-o", ours.to_str().unwrap()];
+            let made = run(&lab, &catalog, &line);
+            assert_eq!(made.code, Some(0), "{made:?}");
+            // Another user, umask, time zone and clock.
+            let script = "umask 077; exec \"$@\"";
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+            command.args(["sh", "-c", script, "sh"]);
+            command.arg(crate::harness::distro_fetch().get_program());
+            command.arg("--cache-dir").arg(folder.join("cache"));
+            command.env("TZ", "Pacific/Auckland").env("TMPDIR", &folder);
+            command.args(["convert", source, "-o"]).arg(&theirs);
+            if !crate::cache::commands::probe_setpriv() {
+                eprintln!("skipped: no other user without root");
+                return;
+            }
+            let made = said(&mut command);
+            assert_eq!(made.code, Some(0), "{made:?}");
+            assert!(
+                fs::read(&ours).unwrap() == fs::read(&theirs).unwrap(),
+                "{source} {form}"
+            );
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! File-system images: judged by the tools of those who define the formats.
 
 mod additions;
+#[cfg(feature = "cli")]
+mod command;
 mod erofs;
 mod ext4;
 mod ext4_geometry;
@@ -12,3 +14,5 @@ mod ext4_scale;
 mod grove;
 mod judge;
 pub(crate) mod kit;
+#[cfg(feature = "cli")]
+mod shelf;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kit::merged;
+use distro_fetch::tree::Layer;
+
+use super::kit::{self, merged};
 
 /// What a path is: a directory with a mode, or a file with a number that its names share.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,23 +187,65 @@ fn words(state: &State) -> Vec<String> {
     words.collect()
 }
 
+/// An image by chance: its layers, and what they make.
+fn image(chance: &mut Chance) -> (Vec<Vec<String>>, State) {
+    let mut state = State::new();
+    let mut files = 0;
+    let mut layers: Vec<Vec<String>> = Vec::new();
+    for _ in 0..=chance.below(4) {
+        let (lines, next) = layer(chance, &state, &mut files);
+        layers.push(lines);
+        state = next;
+    }
+    (layers, state)
+}
+
+fn lines(layer: &[String]) -> Vec<&str> {
+    layer.iter().map(String::as_str).collect()
+}
+
 #[test]
 fn merging_is_applying_one_after_the_other() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     for round in 0..3000 {
-        let mut state = State::new();
-        let mut files = 0;
-        let mut layers: Vec<Vec<String>> = Vec::new();
-        for _ in 0..=chance.below(4) {
-            let (lines, next) = layer(&mut chance, &state, &mut files);
-            layers.push(lines);
-            state = next;
-        }
-        let lines: Vec<Vec<&str>> = layers
-            .iter()
-            .map(|it| it.iter().map(String::as_str).collect())
-            .collect();
+        let (layers, state) = image(&mut chance);
+        let lines: Vec<_> = layers.iter().map(|it| lines(it)).collect();
         let lines: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
         assert_eq!(merged(&lines), words(&state), "round {round}: {lines:#?}");
+    }
+}
+
+#[test]
+fn an_overlay_directory_is_its_layer() {
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    let mut there_and_back = 0;
+    for round in 0..2000 {
+        let (layers, state) = image(&mut chance);
+        let again: Vec<Layer> = layers
+            .iter()
+            .map(|it| {
+                let layer = kit::layer(&lines(it)).unwrap();
+                let Some(unsaid) = layer.unsaid() else {
+                    return layer;
+                };
+                there_and_back += 1;
+                Layer::of_overlay(layer.overlay().unwrap(), &unsaid).unwrap()
+            })
+            .collect();
+        let merged = Layer::merge(&again).unwrap();
+        assert_eq!(
+            kit::words(&merged.tree),
+            words(&state),
+            "round {round}: {layers:#?}"
+        );
+    }
+    assert!(there_and_back > 2000, "{there_and_back}");
+    let layer = kit::layer(&["f a"]).unwrap();
+    let tree = layer.overlay().unwrap();
+    for path in ["b", "a", "a/b"] {
+        assert!(
+            Layer::of_overlay(tree.clone(), &[path.into()]).is_err(),
+            "{path}"
+        );
     }
 }

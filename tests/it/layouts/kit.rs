@@ -50,8 +50,8 @@ impl Drop for Scratch {
 pub(super) type Packed<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>);
 
 /// An OCI layout under construction.
-pub(super) struct Maker {
-    pub(super) path: PathBuf,
+pub(crate) struct Maker {
+    pub(crate) path: PathBuf,
     entries: Vec<Value>,
 }
 
@@ -112,7 +112,7 @@ impl Maker {
     }
 
     /// A layout with one image.
-    pub(super) fn one(path: &Path, layers: &[&[&str]]) -> Self {
+    pub(crate) fn one(path: &Path, layers: &[&[&str]]) -> Self {
         let mut maker = Self::new(path);
         maker.add(maker.image(&host(), layers), None);
         maker

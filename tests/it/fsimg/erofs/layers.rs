@@ -207,13 +207,10 @@ fn a_layer_says_its_whiteouts() {
     assert!(overlay.find(b"etc/hard").is_none(), "of a lower layer");
     let small: Vec<_> = expect.iter().map(|it| (*it).to_owned()).collect();
     let scratch = Scratch::new();
-    let written = write(&layers, &scratch);
+    write(&layers, &scratch);
     let alone = scratch.file("alone");
     let image = Image::of_layer(&overlay, &Options::default()).unwrap();
-    assert_eq!(
-        image.write(&alone, &Silent, "x").unwrap(),
-        written.layers[2]
-    );
+    image.write(&alone, &Silent, "x").unwrap();
     let there = fs::read(scratch.path("layer-2.erofs")).unwrap();
     assert!(fs::read(scratch.path("alone")).unwrap() == there);
     // The kit reads contents as text: without the large one.
