@@ -6,15 +6,15 @@
 #
 #   TAR=FILE     a root file system to use instead of the one that mmdebstrap makes (about 600 MB)
 #   MKFS=FILE    mkfs.erofs 1.7 or newer, which knows --tar (default: the one in $PATH). Debian 13 has it; on Debian 12,
-#                `apt-get source erofs-utils` from there, ./configure --with-libdeflate and make
+#                `apt-get source erofs-utils` of that one, ./configure --disable-fuse and make
 #   SCRATCH=DIR  in a new directory of it, images are made (default: /dev/shm; needs room for four)
 #   RUNS=N       turns (default 5)      ONLY="ext4 …"  some of: ext4 erofs layered memory
 #
 # Needs, all from Debian: mmdebstrap (unless TAR is set; wants the network) umoci e2fsprogs erofs-utils python3 tar gzip
-# time, a C compiler and cmake, and root. But for mmdebstrap, and cargo when the others are built, nothing leaves this
+# time and a C compiler, and root. But for mmdebstrap, and cargo when the others are built, nothing leaves this
 # machine.
 #
-# Theirs: oci2rootfs 0.3.0, which keeps no times and no attributes and hashes nothing; `umoci unpack` and our `convert -o
+# Theirs: oci2rootfs 0.3.0, which keeps no times and no attributes and hashes no layer; `umoci unpack` and our `convert -o
 # DIR/`, each with `mke2fs -d`; `mkfs.erofs --tar`, from layers also one for each and one that merges them;
 # `load_archive` of microsandbox-image 0.7.13. Before anything is timed, ours are looked at by e2fsck, by fsck.erofs and
 # by `digest`.
@@ -76,11 +76,11 @@ fn main() {
 RUST
 
 out=$scratch/out
-# convert SOURCE NAME …: an image in $out.
+# convert SOURCE NAME …: an image in $out, where the cache is, too: it has no layers yet.
 convert() {
     local source=$1 name=$2
     shift 2
-    "$bin" --quiet --progress none convert "$source" -o "$out/$name" "$@" >/dev/null
+    "$bin" --quiet --progress none --cache-dir "$out/cache" convert "$source" -o "$out/$name" "$@" >/dev/null
 }
 # Each program begins with an empty directory.
 run() {
@@ -205,7 +205,8 @@ PYTHON
 if wants memory; then
     most() {
         rm -rf "$out" && mkdir "$out"
-        /usr/bin/time -f %M "$bin" --quiet --progress none convert "$1" -o "$out/$2" "${@:3}" 2>&1 >/dev/null | tail -n 1
+        /usr/bin/time -f %M "$bin" --quiet --progress none --cache-dir "$out/cache" \
+            convert "$1" -o "$out/$2" "${@:3}" 2>&1 >/dev/null | tail -n 1
     }
     mebibytes() { awk -v k="$1" 'BEGIN { printf "%.1f MiB", k / 1024 }'; }
     printf 'peak memory: ext4 %s, EROFS %s, layered EROFS %s (goal: at most 64)\n' \
