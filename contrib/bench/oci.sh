@@ -37,74 +37,8 @@ else
     tar=$work/rootfs.tar
 fi
 
-# Six layers: the tree in five parts, and one that changes and removes some of it.
-layers() {
-    python3 - "$tar" "$1" <<'PYTHON'
-import io, sys, tarfile
-source, folder = sys.argv[1:]
-parts = [tarfile.open(f"{folder}/{n}.tar", "w", format=tarfile.PAX_FORMAT) for n in range(6)]
-with tarfile.open(source) as tree:
-    where, docs = {}, []
-    for entry in tree:
-        path = entry.name.lstrip("./")
-        if not path:
-            continue
-        key = "/".join(path.split("/")[:3])
-        part = 0 if entry.isdir() else sum(key.encode()) % 5
-        if entry.islnk():
-            part = where.get(entry.linkname.lstrip("./"), part)
-        if entry.isfile():
-            where[path] = part
-            if path.startswith("usr/share/doc/"):
-                docs.append(path)
-        parts[part].addfile(entry, tree.extractfile(entry) if entry.isreg() else None)
-for path in docs[::2]:
-    folder_of, name = path.rsplit("/", 1)
-    parts[5].addfile(tarfile.TarInfo(f"{folder_of}/.wh.{name}"))
-for path in docs[1::2]:
-    entry = tarfile.TarInfo(path)
-    entry.size = 6
-    parts[5].addfile(entry, io.BytesIO(b"other\n"))
-for part in parts:
-    part.close()
-PYTHON
-}
-# An OCI layout of them, gzip as nearly all layers are.
-layout() {
-    local parts=$work/parts.part
-    rm -rf "$parts" "$1" && mkdir -p "$parts" "$1/blobs/sha256"
-    layers "$parts"
-    for part in "$parts"/*.tar; do gzip -6 -n -k "$part"; done
-    python3 - "$parts" "$1" <<'PYTHON'
-import hashlib, json, os, shutil, sys
-parts, layout = sys.argv[1:]
-def digest(path):
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-def blob(document):
-    data = json.dumps(document).encode()
-    name = hashlib.sha256(data).hexdigest()
-    open(f"{layout}/blobs/sha256/{name}", "wb").write(data)
-    return {"digest": "sha256:" + name, "size": len(data)}
-kind = "application/vnd.oci.image."
-layers, diffs = [], []
-for n in range(6):
-    path = f"{parts}/{n}.tar"
-    diffs.append(digest(path))
-    name = digest(path + ".gz")
-    layers.append({"mediaType": kind + "layer.v1.tar+gzip", "digest": name, "size": os.path.getsize(path + ".gz")})
-    shutil.move(path + ".gz", f"{layout}/blobs/sha256/{name[7:]}")
-config = blob({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diffs}})
-manifest = blob({"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
-                 "config": {"mediaType": kind + "config.v1+json", **config}, "layers": layers})
-manifest |= {"mediaType": kind + "manifest.v1+json", "annotations": {"org.opencontainers.image.ref.name": "six"}}
-json.dump({"schemaVersion": 2, "manifests": [manifest]}, open(f"{layout}/index.json", "w"))
-json.dump({"imageLayoutVersion": "1.0.0"}, open(f"{layout}/oci-layout", "w"))
-PYTHON
-    rm -rf "$parts"
-}
 image=$work/$(stat -c '%s-%Y' "$tar").oci
-once "${image##*/}" layout
+once "${image##*/}" six "$tar"
 
 mkdir "$scratch/registry"
 cat >"$scratch/registry.yml" <<YAML

@@ -15,6 +15,7 @@ pub mod erofs;
 pub mod ext4;
 pub mod vmdk;
 
+mod contents;
 mod crc32c;
 mod listing;
 mod target;

@@ -24,25 +24,28 @@ impl<'a> Target<'a> {
         file.set_len(0)
             .and_then(|()| file.set_len(length))
             .map_err(cannot)?;
-        Ok(Self {
-            file,
-            buffer: Vec::with_capacity(BUFFER),
-            at: 0,
-        })
+        Ok(Self::over(file))
     }
 
-    /// One more for the same file: what goes elsewhere does not keep neighbours apart.
-    pub(super) fn another(&self) -> Self {
+    /// A file that was emptied before.
+    pub(super) fn over(file: &'a File) -> Self {
         Self {
-            file: self.file,
+            file,
             buffer: Vec::with_capacity(BUFFER),
             at: 0,
         }
     }
 
+    /// One more for the same file: what goes elsewhere does not keep neighbours apart.
+    pub(super) fn another(&self) -> Self {
+        Self::over(self.file)
+    }
+
     /// Puts bytes somewhere.
     pub(super) fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        self.make_room(at, bytes.len())?;
+        if self.make_room(at)? < bytes.len() {
+            self.flush()?;
+        }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
@@ -52,7 +55,7 @@ impl<'a> Target<'a> {
         if piece.length >= LARGE {
             // In the kernel, which shares blocks where the file system can.
             self.flush().map_err(Trouble::Output)?;
-            self.buffer.resize(STEP, 0);
+            self.buffer.resize(BUFFER, 0);
             let Piece {
                 from: start,
                 length,
@@ -69,10 +72,12 @@ impl<'a> Target<'a> {
     }
 
     fn copy_through(&mut self, at: u64, from: &File, piece: Piece) -> Result<(), Trouble> {
+        // Nobody else has something in the rest of the last block of a content.
+        self.bridge(at);
         let mut done = 0;
         while done < piece.length {
-            let now = usize::try_from(piece.length - done).map_or(STEP, |left| left.min(STEP));
-            self.make_room(at + done, now).map_err(Trouble::Output)?;
+            let room = self.make_room(at + done).map_err(Trouble::Output)?;
+            let now = usize::try_from(piece.length - done).map_or(room, |left| left.min(room));
             let end = self.buffer.len();
             self.buffer.resize(end + now, 0);
             let read = from.read_exact_at(&mut self.buffer[end..], piece.from + done);
@@ -90,13 +95,29 @@ impl<'a> Target<'a> {
         self.flush()
     }
 
-    fn make_room(&mut self, at: u64, length: usize) -> Result<()> {
-        let here = self.at + self.buffer.len() as u64;
-        if at != here || self.buffer.len() + length > BUFFER {
+    /// Goes to a place. Gives the bytes that there is room for, more than 0.
+    fn make_room(&mut self, at: u64) -> Result<usize> {
+        if at != self.here() || self.buffer.len() >= BUFFER {
             self.flush()?;
             self.at = at;
         }
-        Ok(())
+        Ok(BUFFER - self.buffer.len())
+    }
+
+    /// Zeros up to a place, if that is where the next block begins.
+    fn bridge(&mut self, at: u64) {
+        let here = self.here();
+        let gap = at
+            .checked_sub(here)
+            .and_then(|gap| usize::try_from(gap).ok());
+        let gap = gap.filter(|gap| *gap < BLOCK && at.is_multiple_of(BLOCK as u64));
+        if let Some(gap) = gap.filter(|gap| self.buffer.len() + gap < BUFFER) {
+            self.buffer.resize(self.buffer.len() + gap, 0);
+        }
+    }
+
+    fn here(&self) -> u64 {
+        self.at + self.buffer.len() as u64
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -141,14 +162,12 @@ fn cannot(error: io::Error) -> Error {
     Error::new(Kind::Local, "cannot write the image").with_source(error)
 }
 
-/// Bytes that are written at once.
-const BUFFER: usize = 1 << 20;
-
-/// Bytes that are read at once.
-const STEP: usize = 256 << 10;
+/// Bytes that are written at once: file systems with large pages take longer to find larger ones
+/// than to write these.
+const BUFFER: usize = 128 << 10;
 
 /// What is a hole if it is all zeros.
 const BLOCK: usize = 4096;
 
 /// From here on the kernel copies.
-const LARGE: u64 = 1 << 20;
+const LARGE: u64 = 256 << 10;

@@ -81,8 +81,9 @@ impl Spool {
     }
 }
 
-/// Bytes that are written at once.
-const BUFFER: usize = 256 << 10;
+/// Bytes that are written at once: file systems with large pages take longer to find larger ones
+/// than to write these.
+const BUFFER: usize = 128 << 10;
 
 /// What file systems share is whole blocks.
 const BLOCK: u64 = 4096;

@@ -10,7 +10,7 @@ use super::format::{BLOCK, PAGE};
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::fsimg::Uuid;
-use crate::sys;
+use crate::fsimg::target::Target;
 
 /// The image, written in large pieces, each once.
 #[derive(Debug)]
@@ -49,6 +49,11 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// The same file, for contents behind all this.
+    pub(super) fn target(&self) -> Target<'a> {
+        Target::over(self.file)
+    }
+
     /// Zeros up to here, or a hole.
     pub(super) fn skip_to(&mut self, offset: u64) -> Result<()> {
         let gap = offset.saturating_sub(self.position());
@@ -80,19 +85,8 @@ impl<'a> Out<'a> {
         file.read_exact_at(&mut self.buffer[here..], from)
     }
 
-    /// Copies a long run past it.
-    pub(super) fn copy(&mut self, file: &File, from: u64, length: u64) -> std::io::Result<()> {
-        self.flush_bytes()?;
-        self.buffer.resize(BUFFER, 0);
-        let to = self.position() - BUFFER as u64;
-        let done = sys::copy_run(file, from, self.file, to, length, &mut self.buffer);
-        self.buffer.clear();
-        self.at += length;
-        done
-    }
-
     /// Writes what is left.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         self.flush_bytes().map_err(cannot_write)
     }
 
@@ -150,4 +144,4 @@ pub(super) fn cannot_write(error: std::io::Error) -> Error {
 }
 
 /// Bytes that are written at once.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 128 << 10;

@@ -12,8 +12,10 @@ use super::inode::{Layout, Type};
 use super::out::{Out, cannot_write};
 use super::plan::{Plan, index_start, name_of, refuse};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Observer, What};
+use crate::event::Observer;
 use crate::fsimg::Uuid;
+use crate::fsimg::contents::{self, Progress};
+use crate::fsimg::target::{Target, Trouble};
 use crate::tree::{NodeId, Piece, Stored, Thing, Tree};
 
 /// Writes what was planned.
@@ -29,12 +31,8 @@ pub(super) fn write(
         tree,
         plan,
         out: Out::new(output)?,
-        copied: 0,
-        total: content(tree, plan),
-        told: 0,
+        progress: Progress::new(observer, subject, content(tree, plan)),
         steps: 0,
-        observer,
-        subject,
     };
     let front = writer.front();
     writer.out.put(&front[PAGE..])?;
@@ -45,7 +43,6 @@ pub(super) fn write(
     writer.folders()?;
     let made = writer.out.end_of_metadata()?;
     writer.files()?;
-    writer.out.flush()?;
     output.set_len(plan.bytes()).map_err(cannot_write)?;
     // Last, so that what is cut off is no image.
     let mut superblock = plan.superblock.clone();
@@ -55,11 +52,11 @@ pub(super) fn write(
     block.copy_from_slice(&front[..PAGE]);
     superblock.seal(&mut block);
     output.write_all_at(&block, 0).map_err(cannot_write)?;
-    writer.tell()?;
+    writer.progress.tell()?;
     Ok(Summary {
         bytes: plan.bytes(),
         inodes: superblock.inodes,
-        copied: writer.copied,
+        copied: writer.progress.written(),
         uuid,
         xattrs_left_out: plan.xattrs.left_out,
     })
@@ -83,13 +80,8 @@ struct Writer<'a> {
     tree: &'a Tree,
     plan: &'a Plan,
     out: Out<'a>,
-    copied: u64,
-    total: u64,
-    /// Bytes that were copied when the observer heard of it last.
-    told: u64,
-    steps: u64,
-    observer: &'a dyn Observer,
-    subject: &'a str,
+    progress: Progress<'a>,
+    steps: usize,
 }
 
 impl Writer<'_> {
@@ -138,8 +130,11 @@ impl Writer<'_> {
                 let begin = self.out.position();
                 let stored = node.open()?;
                 for piece in stored.pieces() {
+                    let Some(file) = stored.file() else { break };
                     self.out.skip_to(begin + piece.offset)?;
-                    self.copy(&stored, piece, id)?;
+                    let read = self.out.read(file, piece.from, piece.length);
+                    read.map_err(|error| self.cannot_copy(id, error))?;
+                    self.progress.add(piece.length)?;
                 }
                 self.out.skip_to(begin + size)
             }
@@ -222,97 +217,103 @@ impl Writer<'_> {
         })
     }
 
-    fn files(&mut self) -> Result<()> {
-        for id in &self.plan.order {
-            let slot = self.plan.slots[id.index()];
-            let node = self.tree.node(*id);
-            if slot.block == NOWHERE || slot.device != 0 || dir::type_of(node.thing()) != Type::File
+    /// Contents that have blocks.
+    fn files(&self) -> Result<()> {
+        let order = &self.plan.order;
+        let bytes = |at: usize| match self.tree.node(order[at]).thing() {
+            Thing::File { size } if self.has_blocks(order[at]) => size,
+            _ => 0,
+        };
+        contents::copy_all(&self.out.target(), order.len(), bytes, |at, target| {
+            self.file(at, target)
+        })
+    }
+
+    fn has_blocks(&self, id: NodeId) -> bool {
+        let slot = &self.plan.slots[id.index()];
+        slot.block != NOWHERE && slot.device == 0
+    }
+
+    /// Copies the content of one thing, if it is a file with blocks.
+    fn file(&self, at: usize, target: &mut Target<'_>) -> Result<()> {
+        if at.is_multiple_of(THINGS) {
+            self.progress.tell()?;
+        }
+        let id = self.plan.order[at];
+        let slot = self.plan.slots[id.index()];
+        let node = self.tree.node(id);
+        if !self.has_blocks(id) || dir::type_of(node.thing()) != Type::File {
+            return Ok(());
+        }
+        let begin = u64::from(slot.block) * BLOCK;
+        let stored = node.open()?;
+        let Layout::Chunks(bits) = slot.layout else {
+            return stored
+                .pieces()
+                .try_for_each(|piece| self.copy(&stored, piece, begin + piece.offset, id, target));
+        };
+        let mut runs = chunk::runs(node.extents().unwrap_or_default(), bits).peekable();
+        for piece in stored.pieces() {
+            // Every piece is in one run: they are made of the pieces.
+            while let Some(run) = runs.peek()
+                && (run.first + run.count) << bits <= piece.offset
             {
-                continue;
+                runs.next();
             }
-            self.step()?;
-            let begin = u64::from(slot.block) * BLOCK;
-            let stored = node.open()?;
-            let Layout::Chunks(bits) = slot.layout else {
-                for piece in stored.pieces() {
-                    self.out.skip_to(begin + piece.offset)?;
-                    self.copy(&stored, piece, *id)?;
-                }
-                continue;
-            };
-            let mut runs = chunk::runs(node.extents().unwrap_or_default(), bits).peekable();
-            for piece in stored.pieces() {
-                // Every piece is in one run: they are made of the pieces.
-                while let Some(run) = runs.peek()
-                    && (run.first + run.count) << bits <= piece.offset
-                {
-                    runs.next();
-                }
-                let Some(run) = runs.peek() else { break };
-                let within = piece.offset - (run.first << bits) + (run.before << bits);
-                self.out.skip_to(begin + within)?;
-                self.copy(&stored, piece, *id)?;
-            }
+            let Some(run) = runs.peek() else { break };
+            let within = piece.offset - (run.first << bits) + (run.before << bits);
+            self.copy(&stored, piece, begin + within, id, target)?;
         }
         Ok(())
     }
 
-    /// Copies a run of data to where we are.
-    fn copy(&mut self, stored: &Stored<'_>, mut piece: Piece, id: NodeId) -> Result<()> {
+    /// Copies a run of data.
+    fn copy(
+        &self,
+        stored: &Stored<'_>,
+        mut piece: Piece,
+        mut to: u64,
+        id: NodeId,
+        target: &mut Target<'_>,
+    ) -> Result<()> {
         let Some(file) = stored.file() else {
             return Ok(());
         };
         while piece.length > 0 {
-            let step = piece.length.min(STEP);
-            let done = if step <= LARGE {
-                self.out.read(file, piece.from, step)
-            } else {
-                self.out.copy(file, piece.from, step)
-            };
-            done.map_err(|error| {
-                let name = name_of(self.tree, id);
-                let message = format!("cannot copy {name} into the image");
-                Error::new(Kind::Local, message).with_source(error)
-            })?;
-            self.copied += step;
-            piece.from += step;
-            piece.length -= step;
-            if step == STEP {
-                self.tell()?;
-            }
+            let length = piece.length.min(STEP);
+            let part = Piece { length, ..piece };
+            target
+                .copy(to, file, part)
+                .map_err(|trouble| match trouble {
+                    Trouble::Input(error) => self.cannot_copy(id, error),
+                    Trouble::Output(error) => error,
+                })?;
+            piece.from += length;
+            piece.length -= length;
+            to += length;
+            self.progress.add(length)?;
         }
         Ok(())
+    }
+
+    fn cannot_copy(&self, id: NodeId, error: std::io::Error) -> Error {
+        let name = name_of(self.tree, id);
+        let message = format!("cannot copy {name} into the image");
+        Error::new(Kind::Local, message).with_source(error)
     }
 
     /// Looks now and then at whether somebody wants us to stop.
     fn step(&mut self) -> Result<()> {
         self.steps += 1;
-        if self.steps.is_multiple_of(THINGS) || self.copied - self.told >= STEP {
-            self.tell()?;
-        }
-        Ok(())
-    }
-
-    fn tell(&mut self) -> Result<()> {
-        self.told = self.copied;
-        let what = What::Writing {
-            written: self.copied,
-            total: Some(self.total),
-        };
-        let subject = self.subject;
-        if self.observer.on(Event { subject, what }).is_break() {
-            let message = "stopped while an image was written";
-            return Err(Error::new(Kind::Cancelled, message));
+        if self.steps.is_multiple_of(THINGS) {
+            self.progress.tell()?;
         }
         Ok(())
     }
 }
 
-/// Longer runs of data are copied by the kernel.
-const LARGE: u64 = 64 << 10;
-
-/// Bytes that are copied between two looks at whether somebody wants us to stop.
+/// Bytes that are copied at once.
 const STEP: u64 = 16 << 20;
 
-/// How many things are written between them.
-const THINGS: u64 = 256;
+/// How many things are written between two looks at whether somebody wants us to stop.
+const THINGS: usize = 256;

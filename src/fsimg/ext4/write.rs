@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dir::Folder;
@@ -18,9 +17,11 @@ use super::xattr::Packed;
 use crate::archive::Time;
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Observer, What};
+use crate::event::Observer;
 use crate::fsimg::Uuid;
+use crate::fsimg::contents::{self, Progress};
 use crate::fsimg::target::{Target, Trouble};
+use crate::sys;
 use crate::tree::{Node, Piece, Thing, Tree};
 
 /// Writes a tree as an image. The file becomes exactly that, whatever it was before.
@@ -46,7 +47,8 @@ impl Plan<'_> {
     /// [`Kind::Cancelled`] if the observer says so.
     pub fn write(&self, output: &File, observer: &dyn Observer, subject: &str) -> Result<Summary> {
         let mut target = Target::new(output, self.size())?;
-        let uuid = self.contents(&mut target, observer, subject)?;
+        let progress = Progress::new(observer, subject, self.survey.bytes);
+        let uuid = self.contents(&target, &progress)?;
         let seed = Seed::of(uuid.as_bytes());
         let geometry = &self.layout.geometry;
         let mut inodes = Inodes {
@@ -60,7 +62,7 @@ impl Plan<'_> {
         self.lost_found(&mut target, &mut inodes)?;
         for at in 0..self.survey.items.len() {
             if at.is_multiple_of(ENTRIES) {
-                self.tell(self.survey.bytes, observer, subject)?;
+                progress.tell()?;
             }
             self.thing(at, &mut target, &mut inodes)?;
         }
@@ -103,22 +105,8 @@ impl Plan<'_> {
         self.options.epoch.unwrap_or(newest).min((1 << 40) - 1)
     }
 
-    fn tell(&self, written: u64, observer: &dyn Observer, subject: &str) -> Result<()> {
-        let total = Some(self.survey.bytes);
-        let what = What::Writing { written, total };
-        if observer.on(Event { subject, what }).is_break() {
-            return Err(Error::new(Kind::Cancelled, "stopped while writing"));
-        }
-        Ok(())
-    }
-
-    /// Copies what is in files, while another thread makes the digest that the UUID is made of.
-    fn contents(
-        &self,
-        target: &mut Target<'_>,
-        observer: &dyn Observer,
-        subject: &str,
-    ) -> Result<Uuid> {
+    /// Copies what is in files, while other threads make the digest that the UUID is made of.
+    fn contents(&self, target: &Target<'_>, progress: &Progress<'_>) -> Result<Uuid> {
         let of = |digest: &Digest| Uuid::of_digest(UUID, digest);
         let known = self.options.uuid.or(self.options.identity.as_ref().map(of));
         let stop = AtomicBool::new(false);
@@ -129,9 +117,16 @@ impl Plan<'_> {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let hash = || self.survey.tree.digest(NonZeroUsize::MIN, tell);
+            let hash = || self.survey.tree.digest(sys::processors(), tell);
             let digest = known.is_none().then(|| scope.spawn(hash));
-            let copied = self.copy_all(target, observer, subject);
+            let bytes = |at| match self.node(at).thing() {
+                Thing::File { size } => size,
+                _ => 0,
+            };
+            let things = self.survey.items.len();
+            let copied = contents::copy_all(target, things, bytes, |at, target| {
+                self.copy(at, target, progress)
+            });
             if copied.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -145,53 +140,44 @@ impl Plan<'_> {
         })
     }
 
-    fn copy_all(
-        &self,
-        target: &mut Target<'_>,
-        observer: &dyn Observer,
-        subject: &str,
-    ) -> Result<()> {
-        let (mut done, mut told) = (0, 0);
-        for at in 0..self.survey.items.len() {
-            let node = self.node(at);
-            let Thing::File { size: 1.. } = node.thing() else {
-                continue;
-            };
-            let spans = self.laid(at).spans;
-            let cannot = |why: String| {
-                let path = self.survey.tree.walk().find(|it| it.node.id() == node.id());
-                let path = path.map_or_else(String::new, |it| shown(&it.path));
-                Error::new(Kind::Local, format!("{path}: {why}"))
-            };
-            let stored = node.open()?;
-            let Some(file) = stored.file() else { continue };
-            let mut spans = &spans[..];
-            for mut piece in stored.pieces() {
-                while piece.length > 0 {
-                    let (place, room) = seek(&mut spans, piece.offset)
-                        .ok_or_else(|| cannot("its holes are not where they were".to_owned()))?;
-                    let length = piece.length.min(room).min(CHUNK);
-                    let part = Piece { length, ..piece };
-                    target
-                        .copy(place, file, part)
-                        .map_err(|trouble| match trouble {
-                            Trouble::Input(error) => {
-                                cannot("cannot read it".to_owned()).with_source(error)
-                            }
-                            Trouble::Output(error) => error,
-                        })?;
-                    piece.offset += length;
-                    piece.from += length;
-                    piece.length -= length;
-                    done += length;
-                    if done - told >= CHUNK {
-                        told = done;
-                        self.tell(done, observer, subject)?;
-                    }
-                }
-            }
-            if at.is_multiple_of(ENTRIES) {
-                self.tell(done, observer, subject)?;
+    /// Copies what is in one thing, if it is a file.
+    fn copy(&self, at: usize, target: &mut Target<'_>, progress: &Progress<'_>) -> Result<()> {
+        if at.is_multiple_of(ENTRIES) {
+            progress.tell()?;
+        }
+        let node = self.node(at);
+        let Thing::File { size: 1.. } = node.thing() else {
+            return Ok(());
+        };
+        let spans = self.laid(at).spans;
+        let cannot = |why: String| {
+            let path = self.survey.tree.walk().find(|it| it.node.id() == node.id());
+            let path = path.map_or_else(String::new, |it| shown(&it.path));
+            Error::new(Kind::Local, format!("{path}: {why}"))
+        };
+        let stored = node.open()?;
+        let Some(file) = stored.file() else {
+            return Ok(());
+        };
+        let mut spans = &spans[..];
+        for mut piece in stored.pieces() {
+            while piece.length > 0 {
+                let (place, room) = seek(&mut spans, piece.offset)
+                    .ok_or_else(|| cannot("its holes are not where they were".to_owned()))?;
+                let length = piece.length.min(room).min(CHUNK);
+                let part = Piece { length, ..piece };
+                target
+                    .copy(place, file, part)
+                    .map_err(|trouble| match trouble {
+                        Trouble::Input(error) => {
+                            cannot("cannot read it".to_owned()).with_source(error)
+                        }
+                        Trouble::Output(error) => error,
+                    })?;
+                piece.offset += length;
+                piece.from += length;
+                piece.length -= length;
+                progress.add(length)?;
             }
         }
         Ok(())
@@ -427,7 +413,7 @@ fn seek(spans: &mut &[Span], offset: u64) -> Option<(u64, u64)> {
 /// How many entries are written between two looks at whether somebody wants us to stop.
 const ENTRIES: usize = 64;
 
-/// How many bytes are.
+/// Bytes that are copied at once.
 const CHUNK: u64 = 16 << 20;
 
 /// Changing it changes the UUIDs of all images.
