@@ -112,7 +112,7 @@ pub(crate) fn convert(
     };
     let overwrite = select::overwrite(job.force);
     let plan = match job.made {
-        Made::Image(system) => Some(job.image.imaging(system, job.grow)?),
+        Made::Image(system) => Some(job.image.imaging(system, job.grow, context.global.json)?),
         _ => None,
     };
     let layered = job.image.erofs(Context::source_date()?)?;

@@ -86,7 +86,6 @@ impl ImageOptions {
                     reserved: self.reserved.unwrap_or(default.reserved),
                     journal: self.journal,
                     epoch,
-                    identity: None,
                 })
             }
             System::Erofs => {
@@ -115,13 +114,15 @@ impl ImageOptions {
         })
     }
 
-    pub(crate) fn imaging(&self, system: System, grow: &Grow) -> Result<Imaging> {
+    /// The same, and what else there is to it; `hash`: whether its digest will be told.
+    pub(crate) fn imaging(&self, system: System, grow: &Grow, hash: bool) -> Result<Imaging> {
         let system = self.system(system, grow)?;
         let seconds = Context::source_date()?.and_then(|it| i64::try_from(it).ok());
         Ok(Imaging {
             system,
             add: self.add.clone(),
             time: seconds.map(|seconds| Time { seconds, nanos: 0 }),
+            hash,
         })
     }
 }
@@ -169,7 +170,7 @@ pub(crate) fn prepare(
     let opening = opening(spool);
     let file = format!("file:{}", entry.path().to_string_lossy());
     let source = Source::open(&Spelled::parse(&file)?, opening)?;
-    let imaging = options.imaging(system, grow)?;
+    let imaging = options.imaging(system, grow, true)?;
     let made = source.to_image(&target, &imaging, overwrite, opening);
     let made = made.map_err(too_small)?;
     tell(&entry.record().image, &made.lost);

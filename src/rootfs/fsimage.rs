@@ -43,6 +43,8 @@ pub struct Imaging {
     pub add: Vec<Addition>,
     /// The time of what is added; the newest of the tree without.
     pub time: Option<Time>,
+    /// Whether somebody wants to know what the image hashes to: it is read once more then.
+    pub hash: bool,
 }
 
 /// What was made.
@@ -56,8 +58,8 @@ pub struct Imaged {
     pub uuid: Uuid,
     /// Things in it.
     pub inodes: u64,
-    /// SHA-256 of the whole image.
-    pub sha256: Digest,
+    /// SHA-256 of the whole image, if it was asked for.
+    pub sha256: Option<Digest>,
     /// What the file system cannot say: a line each.
     pub lost: Vec<String>,
 }
@@ -69,7 +71,7 @@ impl Imaged {
             "size": self.size,
             "uuid": self.uuid.to_string(),
             "inodes": self.inodes,
-            "sha256": self.sha256.to_string(),
+            "sha256": self.sha256.map(|it| it.to_string()),
             "lost": self.lost,
         })
     }
@@ -104,12 +106,14 @@ impl Imaging {
             }
         };
         let cannot = |error| Error::local("cannot read", path, error);
+        let hash = || hash(output, || opening.tell(&subject, 0, None));
+        let sha256 = self.hash.then(hash).transpose()?;
         Ok(Imaged {
             path: path.to_owned(),
             size: output.metadata().map_err(cannot)?.len(),
             uuid,
             inodes,
-            sha256: hash(output, || opening.tell(&subject, 0, None))?,
+            sha256,
             lost,
         })
     }
@@ -140,8 +144,9 @@ impl Source {
         if overwrite == Overwrite::No && sys::exists(&target) {
             let there = sys::open_regular(&target).ok();
             let there = there.filter(|it| it.metadata().is_ok_and(|it| it.len() == made.size));
+            let tell = || opening.tell("", 0, None);
             let same = match there {
-                Some(file) => hash(&file, || opening.tell("", 0, None))? == made.sha256,
+                Some(file) => hash(&file, tell)? == hash(draft.file(), tell)?,
                 None => false,
             };
             return if same {

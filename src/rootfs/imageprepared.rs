@@ -117,7 +117,7 @@ impl Entry {
         }
         let again = Draft::beside(kept.folder()).map_err(cannot)?;
         let made = self.image_into(again.file(), kept.folder(), &recipe.0, opening)?;
-        Ok(made.sha256 == found)
+        Ok(made.sha256 == Some(found))
     }
 
     /// Removes a prepared image, to be made again.
@@ -152,6 +152,7 @@ impl Entry {
             system: system.clone(),
             add: Vec::new(),
             time: None,
+            hash: true,
         };
         // What has to be decoded lies beside what is made of it.
         let opening = Opening {
@@ -215,7 +216,6 @@ impl ImageRecipe {
                 size: note["size"].as_u64(),
                 label,
                 uuid,
-                identity: None,
                 inode_ratio: note["inode_ratio"].as_u64()?,
                 reserved: note["reserved"].as_str()?.parse().ok()?,
                 journal: note["journal"].as_bool()?,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::fsimg::Uuid;
 use crate::tree::Report;
@@ -16,11 +15,8 @@ pub struct Options {
     pub size: Option<u64>,
     /// What the file system is called: at most 16 bytes.
     pub label: String,
-    /// What it is told apart by; made of the tree's digest if there is none.
+    /// What it is told apart by. Without one it is made of the tree's metadata.
     pub uuid: Option<Uuid>,
-    /// A digest that stands for the tree, if one is known that does: then the tree's own, which
-    /// costs reading all of it, is not made for the UUID.
-    pub identity: Option<Digest>,
     /// One inode for so many bytes of the image, as far as there is room beside the tree. There
     /// are never less than the tree needs, and a tenth more if there is room.
     pub inode_ratio: u64,
@@ -39,7 +35,6 @@ impl Default for Options {
             size: None,
             label: String::new(),
             uuid: None,
-            identity: None,
             inode_ratio: 16_384,
             reserved: Reserved::Percent(0),
             journal: false,

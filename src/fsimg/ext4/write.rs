@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dir::Folder;
 use super::extent::{self, Span};
@@ -15,13 +14,11 @@ use super::superblock::{Super, journal_block};
 use super::survey::{FAST, LOST_FOUND, Laid, kind_of, shown};
 use super::xattr::Packed;
 use crate::archive::Time;
-use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
-use crate::fsimg::Uuid;
 use crate::fsimg::contents::{self, Progress};
 use crate::fsimg::target::{Target, Trouble};
-use crate::sys;
+use crate::fsimg::{Uuid, listing};
 use crate::tree::{Node, Piece, Thing, Tree};
 
 /// Writes a tree as an image. The file becomes exactly that, whatever it was before.
@@ -48,7 +45,8 @@ impl Plan<'_> {
     pub fn write(&self, output: &File, observer: &dyn Observer, subject: &str) -> Result<Summary> {
         let mut target = Target::new(output, self.size())?;
         let progress = Progress::new(observer, subject, self.survey.bytes);
-        let uuid = self.contents(&target, &progress)?;
+        self.contents(&target, &progress)?;
+        let uuid = self.uuid();
         let seed = Seed::of(uuid.as_bytes());
         let geometry = &self.layout.geometry;
         let mut inodes = Inodes {
@@ -105,38 +103,23 @@ impl Plan<'_> {
         self.options.epoch.unwrap_or(newest).min((1 << 40) - 1)
     }
 
-    /// Copies what is in files, while other threads make the digest that the UUID is made of.
-    fn contents(&self, target: &Target<'_>, progress: &Progress<'_>) -> Result<Uuid> {
-        let of = |digest: &Digest| Uuid::of_digest(UUID, digest);
-        let known = self.options.uuid.or(self.options.identity.as_ref().map(of));
-        let stop = AtomicBool::new(false);
-        let tell = |_, _| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Cancelled, "stopped while hashing"));
-            }
-            Ok(())
+    /// The one that was asked for, or one made of the tree but for what is in its files.
+    fn uuid(&self) -> Uuid {
+        self.options.uuid.unwrap_or_else(|| {
+            let digest = listing::digest(self.survey.tree);
+            Uuid::of_digest(UUID, &digest)
+        })
+    }
+
+    /// Copies what is in files.
+    fn contents(&self, target: &Target<'_>, progress: &Progress<'_>) -> Result<()> {
+        let bytes = |at| match self.node(at).thing() {
+            Thing::File { size } => size,
+            _ => 0,
         };
-        std::thread::scope(|scope| {
-            let hash = || self.survey.tree.digest(sys::processors(), tell);
-            let digest = known.is_none().then(|| scope.spawn(hash));
-            let bytes = |at| match self.node(at).thing() {
-                Thing::File { size } => size,
-                _ => 0,
-            };
-            let things = self.survey.items.len();
-            let copied = contents::copy_all(target, things, bytes, |at, target| {
-                self.copy(at, target, progress)
-            });
-            if copied.is_err() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            let digest = digest.map(std::thread::ScopedJoinHandle::join);
-            copied?;
-            match (known, digest) {
-                (Some(uuid), _) => Ok(uuid),
-                (None, Some(Ok(digest))) => Ok(of(digest?.as_digest())),
-                (None, _) => Err(Error::new(Kind::Other, "a thread that hashes died")),
-            }
+        let things = self.survey.items.len();
+        contents::copy_all(target, things, bytes, |at, target| {
+            self.copy(at, target, progress)
         })
     }
 
