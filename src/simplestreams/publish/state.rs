@@ -101,7 +101,7 @@ impl State {
                 }
                 "file" => here.as_mut()?.files.push(file(rest)?),
                 "about" => {
-                    here.as_mut()?.files.last_mut()?.about = Some(Box::new(About::parse(rest)?))
+                    here.as_mut()?.files.last_mut()?.about = Some(Box::new(About::parse(rest)?));
                 }
                 _ => return None,
             }
