@@ -8,6 +8,8 @@
 
 mod json;
 mod path;
+#[cfg(feature = "publish")]
+pub mod publish;
 mod read;
 
 pub use self::path::{relative_path, server_base};

@@ -9,7 +9,7 @@ mod beneath;
 mod clock;
 mod draft;
 mod folder;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "publish"))]
 mod lock;
 mod node;
 mod place;
@@ -27,7 +27,7 @@ pub use self::folder::{
     available_space, check_private, clear_away, create_private, exists, is_in_user_namespace,
     is_root, mount_error, names, open_folder, user_namespace_map,
 };
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "publish"))]
 pub use self::lock::{FileLock, Locked};
 pub use self::node::{
     DeviceKind, FileKind, Node, Seen, link_text, look, make_device, make_fifo, make_file,
