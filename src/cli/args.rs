@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::convert::Convert;
 use super::fsimg::ImageOptions;
+use super::mirror::Mirror;
 use super::pull::Pull;
 use super::registry::Registry;
 
@@ -226,6 +227,8 @@ pub(crate) enum Command {
     },
     /// Bring container images into the cache; print NAME@sha256:… per image
     Pull(Pull),
+    /// Fetch pins and lay them out in a directory that any static server can serve
+    Mirror(Mirror),
 }
 
 #[derive(Args, Debug)]

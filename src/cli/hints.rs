@@ -57,31 +57,36 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
 
 fn document(error: &anyhow::Error) -> serde_json::Value {
     if let Some(error) = error.downcast_ref::<Error>() {
-        let attempts: Vec<_> = error
-            .attempts()
-            .iter()
-            .map(|attempt| json!({ "url": attempt.url, "verdict": attempt.verdict }))
-            .collect();
-        let mut body = json!({
-            "kind": error.kind().as_str(),
-            "message": error.message(),
-            "attempts": attempts,
-        });
-        if !error.suggestions().is_empty() {
-            body["suggestions"] = json!(error.suggestions());
-        }
-        if let Some(digests) = error.digests() {
-            body["expected"] = json!(digests.expected);
-            body["actual"] = json!(digests.actual);
-        }
-        if let Some(path) = error.path() {
-            body["path"] = json!(path.to_string_lossy());
-        }
-        return json!({ "error": body });
+        return json!({ "error": body(error) });
     }
     let usage = error.downcast_ref::<Usage>().is_some();
     let kind = if usage { "usage" } else { Kind::Other.as_str() };
     json!({ "error": { "kind": kind, "message": format!("{error:#}"), "attempts": [] } })
+}
+
+/// An error as it stands in a document.
+pub(crate) fn body(error: &Error) -> serde_json::Value {
+    let attempts: Vec<_> = error
+        .attempts()
+        .iter()
+        .map(|attempt| json!({ "url": attempt.url, "verdict": attempt.verdict }))
+        .collect();
+    let mut body = json!({
+        "kind": error.kind().as_str(),
+        "message": error.message(),
+        "attempts": attempts,
+    });
+    if !error.suggestions().is_empty() {
+        body["suggestions"] = json!(error.suggestions());
+    }
+    if let Some(digests) = error.digests() {
+        body["expected"] = json!(digests.expected);
+        body["actual"] = json!(digests.actual);
+    }
+    if let Some(path) = error.path() {
+        body["path"] = json!(path.to_string_lossy());
+    }
+    body
 }
 
 /// What to do next: one command, where there is one.

@@ -17,6 +17,7 @@ mod generate;
 mod hints;
 mod images;
 mod list;
+mod mirror;
 mod namespace;
 mod output;
 mod pinned;
@@ -71,5 +72,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),
         Command::Pull(arguments) => pull::run(&context, &arguments),
+        Command::Mirror(arguments) => mirror::run(&context, &arguments),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::place::Place;
+use super::plan::Item;
 use crate::base::{Arch, Digest};
 use crate::catalog::Kind as Content;
 use crate::error::{Error, Kind, Result};
@@ -111,6 +112,17 @@ impl Ledger {
             Some(ledger)
         };
         read().ok_or_else(|| refuse("a field is missing or malformed".to_owned()))
+    }
+
+    /// Another pin than this one that has a directory of the index, as a message names it.
+    pub(super) fn other_in(&self, folder: &str, item: &Item<'_>) -> Option<String> {
+        let own = key(item.image.name.as_str(), item.pin.arch, item.pin.snapshot.as_str());
+        let mut rows = self.rows.values();
+        let other = rows.find(|row| {
+            let there = row.indexed.as_ref().is_ok_and(|it| it.folder == folder);
+            there && row.key() != own
+        });
+        other.map(Row::key)
     }
 
     /// The document: sorted, and the same for the same mirror.

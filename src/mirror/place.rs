@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Url, decode_percent, encode_path};
+use crate::base::{Url, decode_percent};
 use crate::error::{Error, Kind, Result};
 use crate::simplestreams::relative_path;
 
@@ -66,11 +66,6 @@ impl Place {
     /// As it stands on disk, below the root.
     pub(super) fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// As it stands in a URL, below the root.
-    pub(super) fn href(&self) -> String {
-        encode_path(&self.0)
     }
 
     /// On disk.
@@ -174,6 +169,5 @@ mod tests {
         let place = Place::parse("a/b/c").unwrap();
         assert_eq!(place.folders().collect::<Vec<_>>(), ["a/b", "a"]);
         assert_eq!(place.split(), ("a/b", "c"));
-        assert_eq!(Place::parse("a b/c:d").unwrap().href(), "a%20b/c:d");
     }
 }

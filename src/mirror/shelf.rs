@@ -5,7 +5,9 @@ use std::io::{self, Read, Seek, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::ledger::Kept;
+use sha2::{Digest as _, Sha256};
+
+use super::ledger::{Kept, Ledger};
 use super::place::Place;
 use crate::base::{Digest, Timestamp};
 use crate::cache::Rehash;
@@ -59,6 +61,49 @@ impl Shelf {
 
     pub(super) fn path(&self, place: &Place) -> PathBuf {
         place.below(&self.root)
+    }
+
+    /// The record of what is here; an empty one if there is none.
+    pub(super) fn read_ledger(&self) -> Result<Ledger> {
+        let path = self.own(LEDGER);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
+            Err(error) => return Err(Error::local("cannot read", path, error)),
+        };
+        Ledger::parse(&text).map_err(|error| {
+            let message = format!(
+                "{} cannot be understood ({}); without it, every file is hashed again, and only \
+                 what is asked for is known to be here",
+                path.display(),
+                error.message()
+            );
+            Error::new(error.kind(), message).with_path(path)
+        })
+    }
+
+    /// Writes the record, if it is another one.
+    pub(super) fn write_ledger(&self, ledger: &Ledger) -> Result<()> {
+        let (path, text) = (self.own(LEDGER), ledger.to_json());
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        sys::write_durably(&path, text.as_bytes())
+            .and_then(|()| sys::sync_folder(&self.own("")))
+            .map_err(|error| Error::local("cannot write", path, error))
+    }
+
+    /// The file that who changes the mirror has a lock on; its directory is there.
+    pub(super) fn lock_path(&self) -> Result<PathBuf> {
+        let folder = self.own("");
+        fs::create_dir_all(&folder)
+            .map_err(|error| Error::local("cannot create", folder, error))?;
+        Ok(self.own(LOCK))
+    }
+
+    /// A file of our own, which no server needs.
+    fn own(&self, name: &str) -> PathBuf {
+        self.root.join(OWN).join(name)
     }
 
     /// What is there, where these bytes belong. A file that looks as it did when it was proven is
@@ -132,7 +177,12 @@ impl Shelf {
         let size = proof.map_err(|fault| match fault {
             Fault::Io(error) => cannot(error),
             fault => {
-                let message = format!("{}: the copy is wrong: {}", path.display(), words(&fault));
+                let message = format!(
+                    "{}: the copy in the cache is damaged: {}; `distro-fetch verify --repair` \
+                     fetches it again",
+                    path.display(),
+                    words(&fault)
+                );
                 Error::new(Kind::Integrity, message).with_path(&path)
             }
         })?;
@@ -244,6 +294,42 @@ impl Shelf {
         Ok(())
     }
 
+    /// The size of a file that is there.
+    pub(super) fn size(&self, place: &Place) -> Result<u64> {
+        let path = self.path(place);
+        let meta = fs::symlink_metadata(&path);
+        let meta = meta.map_err(|error| Error::local("cannot look at", path, error))?;
+        Ok(meta.len())
+    }
+
+    /// What a file is, whoever made it; `None` if there is none.
+    pub(super) fn hash(&self, place: &Place) -> Result<Option<Kept>> {
+        let path = self.path(place);
+        let read = || -> io::Result<Kept> {
+            let mut file = sys::open_regular(&path)?;
+            let mut hash = Sha256::new();
+            let mut block = vec![0; BLOCK];
+            loop {
+                let read = file.read(&mut block)?;
+                if read == 0 {
+                    break;
+                }
+                hash.update(&block[..read]);
+            }
+            let stamp = Stamp::of(&file)?;
+            Ok(Kept {
+                sha256: Digest::from_bytes(hash.finalize().into()),
+                size: stamp.size,
+                mtime: stamp.mtime,
+            })
+        };
+        match read() {
+            Ok(kept) => Ok(Some(kept)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::local("cannot read", path, error)),
+        }
+    }
+
     /// The first bytes of a file: so many, or all.
     pub(super) fn start(&self, place: &Place, length: usize) -> Result<Vec<u8>> {
         let path = self.path(place);
@@ -296,3 +382,11 @@ fn words(fault: &Fault) -> String {
 fn moment(time: Timestamp) -> std::time::SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(time.0).unwrap_or(0))
 }
+
+/// What is ours alone: hidden, so that no upstream path is there.
+const OWN: &str = ".distro-fetch";
+const LEDGER: &str = "mirror.json";
+const LOCK: &str = "mirror.lock";
+
+/// Bytes that are read and hashed at once.
+const BLOCK: usize = 256 << 10;

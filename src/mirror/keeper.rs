@@ -1,0 +1,469 @@
+//! The one that makes a mirror and keeps it.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::containers;
+use super::ledger::{Indexed, Row, key};
+use super::page;
+use super::place::{BLOBS, METADATA, Place};
+use super::plan::{Item, Plan};
+use super::report::{Failure, Mirrored, Report, State};
+use super::root::root_name;
+use super::shelf::{Bytes, Shelf};
+use super::stock::{Need, Stock};
+use super::{metadata, retain, sums};
+use crate::archive::Format;
+use crate::base::Url;
+use crate::cache::{Rehash, Waiting};
+use crate::catalog::{Catalog, Image, Pin};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observer, What};
+use crate::fetch::Fetcher;
+use crate::oci::Puller;
+use crate::simplestreams::publish::{self, Publisher};
+use crate::sys::{self, FileLock, Locked};
+
+/// How a mirror is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many files are fetched, or hashed, at once.
+    pub jobs: NonZeroUsize,
+    /// Whether every file has a second name by its hash, for mirrors that are asked by `{sha256}`.
+    pub blobs: bool,
+    /// Keep so many of the newest versions of each product; `None` keeps all.
+    pub retain: Option<NonZeroUsize>,
+    /// Whether what is there is believed or read.
+    pub rehash: Rehash,
+    /// The address under which the mirror is served, for the commands on its page.
+    pub url: Option<Url>,
+    /// The time of this run: what an index named less than an hour ago is not removed.
+    pub now: SystemTime,
+}
+
+/// Makes a directory into a mirror of pins: each file at its upstream path, an index for Incus and
+/// LXD, an OCI layout, a page.
+///
+/// ```no_run
+/// use std::num::NonZeroUsize;
+///
+/// use distro_fetch::cache::{Cache, Rehash};
+/// use distro_fetch::event::Silent;
+/// use distro_fetch::fetch::{self, Fetcher};
+/// use distro_fetch::mirror::{Keeper, Options};
+/// use distro_fetch::oci::{PullOptions, Puller};
+/// use distro_fetch::{Arch, Catalog};
+///
+/// let cache = Cache::at("/var/cache/images")?;
+/// let options = Options {
+///     jobs: NonZeroUsize::MIN,
+///     blobs: false,
+///     retain: None,
+///     rehash: Rehash::IfTouched,
+///     url: None,
+///     now: std::time::SystemTime::now(),
+/// };
+/// let fetcher = Fetcher::new(cache.clone(), fetch::Options::default());
+/// let puller = Puller::new(&cache, PullOptions::default());
+/// let catalog = Catalog::embedded();
+/// let pins = [catalog.resolve(&"alpine-3.21".parse()?, Arch::Amd64)?];
+/// let keeper = Keeper::new("/srv/mirror", &fetcher, &puller, options);
+/// let report = keeper.run(&catalog, &pins, &Silent)?;
+/// assert!(report.failures.is_empty());
+/// # Ok::<(), distro_fetch::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Keeper<'a> {
+    root: PathBuf,
+    fetcher: &'a Fetcher,
+    puller: &'a Puller,
+    options: Options,
+}
+
+impl<'a> Keeper<'a> {
+    /// The keeper of the mirror in a directory, whether it is there or not. Opens nothing.
+    pub fn new(
+        root: impl AsRef<Path>,
+        fetcher: &'a Fetcher,
+        puller: &'a Puller,
+        options: Options,
+    ) -> Self {
+        Self {
+            root: root.as_ref().to_owned(),
+            fetcher,
+            puller,
+            options,
+        }
+    }
+
+    /// Brings these pins of a catalog into the mirror. What is there already, of this catalog or an
+    /// earlier one, stays.
+    ///
+    /// # Errors
+    /// [`Kind::Local`] if the directory cannot be used; [`Kind::Format`] if its record cannot be
+    /// understood; [`Kind::Cancelled`] if the observer breaks while another run is waited for. What
+    /// is wrong with single pins, and what stops the run later, is in the report.
+    pub fn run(
+        &self,
+        catalog: &Catalog,
+        pins: &[(&Image, &Pin)],
+        observer: &dyn Observer,
+    ) -> Result<Report> {
+        self.check_root()?;
+        let shelf = Shelf::open(&self.root)?;
+        let _lock = lock(&shelf, observer)?;
+        let ledger = shelf.read_ledger()?;
+        let plan = Plan::new(catalog, pins, &ledger)?;
+        let stock = Stock {
+            shelf: &shelf,
+            ledger,
+            rehash: self.options.rehash,
+        };
+        let mut run = Run {
+            keeper: self,
+            stock,
+            report: Report::default(),
+            observer,
+        };
+        let Plan {
+            files,
+            containers,
+            failures,
+        } = plan;
+        run.report.failures = failures;
+        let outcome = run.steps(&files, &containers);
+        // What was proven is known next time, however this one ended.
+        let saved = run.save();
+        run.report.stopped = outcome.and(saved).err();
+        Ok(run.report)
+    }
+
+    /// A mirror in the cache would be swept, and a cache in a mirror be served.
+    fn check_root(&self) -> Result<()> {
+        let real = |path: &Path| {
+            let there = path.ancestors().find_map(|it| {
+                let real = std::fs::canonicalize(it).ok()?;
+                Some(real.join(path.strip_prefix(it).ok()?))
+            });
+            there.unwrap_or_else(|| path.to_owned())
+        };
+        let root = std::path::absolute(&self.root)
+            .map_err(|error| Error::local("cannot use", &self.root, error))?;
+        let (root, cache) = (real(&root), real(self.fetcher.cache().path()));
+        if root.starts_with(&cache) || cache.starts_with(&root) {
+            let message = format!(
+                "{}: a mirror and the cache ({}) cannot be in each other",
+                root.display(),
+                cache.display()
+            );
+            return Err(Error::new(Kind::Local, message).with_path(root));
+        }
+        Ok(())
+    }
+}
+
+/// A run.
+struct Run<'a> {
+    keeper: &'a Keeper<'a>,
+    stock: Stock<'a>,
+    report: Report,
+    observer: &'a dyn Observer,
+}
+
+impl Run<'_> {
+    /// Files, then what is said of them: at each moment, what is named is there.
+    fn steps(
+        &mut self,
+        files: &[Item<'_>],
+        containers: &[(&Image, &Pin, &str)],
+    ) -> Result<()> {
+        for batch in files.chunks(BATCH) {
+            self.files(batch)?;
+            self.save()?;
+        }
+        for (image, pin, repository) in containers {
+            self.container(image, pin, repository)?;
+        }
+        containers::write_index(&mut self.stock)?;
+        self.blobs()?;
+        sums::write(&self.stock)?;
+        self.save()?;
+        self.publish()?;
+        if let Some(retain) = self.keeper.options.retain {
+            let asked: Vec<String> = containers
+                .iter()
+                .map(|(image, pin, _)| {
+                    key(image.name.as_str(), pin.arch, pin.snapshot.as_str())
+                })
+                .collect();
+            let removed = retain::sweep(&mut self.stock, retain, &asked)?;
+            self.report.removed.extend(removed);
+            self.report.removed.sort();
+            self.report.removed.dedup();
+        }
+        page::write(&self.stock, self.keeper.options.url.as_ref())
+    }
+
+    /// Brings files that are not there, several at once.
+    fn files(&mut self, batch: &[Item<'_>]) -> Result<()> {
+        let mut wanted = Vec::new();
+        for item in batch {
+            match self.stock.need(&item.place, bytes_of(item)) {
+                Ok(Need::Nothing) => self.enter(item, State::Present)?,
+                Ok(_) => wanted.push(item),
+                Err(error) => self.fail(item.image, item.pin, error)?,
+            }
+        }
+        let requests: Vec<_> = wanted.iter().map(|item| item.request.clone()).collect();
+        let (fetcher, jobs) = (self.keeper.fetcher, self.keeper.options.jobs.get());
+        let outcomes = fetcher.ensure_all(&requests, jobs, self.observer);
+        for (item, outcome) in wanted.into_iter().zip(outcomes) {
+            let brought = outcome.and_then(|outcome| {
+                let mut file = outcome.entry.open()?;
+                let total = outcome.entry.record().stamp.size;
+                self.bring(item, &mut file, total)
+            });
+            match brought {
+                Ok(state) => self.enter(item, state)?,
+                Err(error) => self.fail(item.image, item.pin, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn bring(&mut self, item: &Item<'_>, file: &mut std::fs::File, total: u64) -> Result<State> {
+        let bytes = bytes_of(item);
+        // Another image of this batch may have been the same file.
+        let need = self.stock.need(&item.place, bytes)?;
+        let subject = &item.request.subject;
+        match need {
+            Need::Nothing => return Ok(State::Present),
+            Need::File | Need::Repair => {
+                let mut tell = telling(self.observer, subject, Some(total));
+                self.stock.put(&item.place, need, file, bytes, &mut tell)?;
+            }
+        }
+        Ok(if need == Need::Repair {
+            State::Repaired
+        } else {
+            State::Added
+        })
+    }
+
+    /// Makes a file that is there a version of the index, and takes it down.
+    fn enter(&mut self, item: &Item<'_>, state: State) -> Result<()> {
+        let indexed = match self.index(item) {
+            Ok(indexed) => indexed,
+            Err(error) => return self.fail(item.image, item.pin, error),
+        };
+        let row = Row {
+            image: item.image.name.to_string(),
+            arch: item.pin.arch,
+            snapshot: item.pin.snapshot.to_string(),
+            kind: item.image.kind,
+            sha256: item.pin.sha256,
+            size: self.stock.shelf.size(&item.place)?,
+            source: item.pin.address.to_string(),
+            place: item.place.as_str().to_owned(),
+            indexed,
+            container: None,
+        };
+        self.take_down(row, state);
+        Ok(())
+    }
+
+    fn index(&mut self, item: &Item<'_>) -> Result<Result<Indexed, String>> {
+        let version = match &item.version {
+            Ok(version) => version,
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        let start = self.stock.shelf.start(&item.place, Format::MAGIC)?;
+        let name = match root_name(item.image, &start) {
+            Ok(name) => name,
+            Err(why) => return Ok(Err(why)),
+        };
+        let (folder, own) = item.place.split();
+        let is_there = folder == version.folder.as_str();
+        let name = if is_there { own } else { name };
+        if !is_there
+            && let Some(other) = self.stock.ledger.other_in(version.folder.as_str(), item)
+        {
+            let why = format!("{other} has the same serial, {}", version.serial);
+            return Ok(Err(why));
+        }
+        let made = version.folder.join(METADATA);
+        let content = || metadata::tarball(version, item.image, item.pin);
+        self.stock.make(&made, version.time(), content)?;
+        if !is_there {
+            let target = version.folder.join(name);
+            let subject = &item.request.subject;
+            let mut tell = telling(self.observer, subject, item.pin.size);
+            self.stock
+                .link(&item.place, &target, bytes_of(item), &mut tell)?;
+        }
+        Ok(Ok(Indexed {
+            folder: version.folder.as_str().to_owned(),
+            file: name.to_owned(),
+            alias: version.alias(),
+        }))
+    }
+
+    fn container(&mut self, image: &Image, pin: &Pin, repository: &str) -> Result<()> {
+        let subject = format!("{} {} {}", image.name, pin.arch, pin.snapshot);
+        let mut tell = telling(self.observer, &subject, None);
+        let asked = (image, pin, repository);
+        let puller = self.keeper.puller;
+        let brought =
+            containers::bring(&mut self.stock, puller, asked, self.observer, &mut tell);
+        match brought {
+            Ok((row, present)) => {
+                let state = if present { State::Present } else { State::Added };
+                self.take_down(row, state);
+                Ok(())
+            }
+            Err(error) => self.fail(image, pin, error),
+        }
+    }
+
+    fn take_down(&mut self, row: Row, state: State) {
+        let indexed = row.indexed.as_ref();
+        self.report.mirrored.push(Mirrored {
+            image: row.image.clone(),
+            arch: row.arch,
+            snapshot: row.snapshot.clone(),
+            sha256: row.sha256,
+            size: row.size,
+            path: self.stock.shelf.root().join(&row.place),
+            state,
+            indexed: indexed
+                .map(|it| it.folder.clone())
+                .map_err(Clone::clone),
+        });
+        self.stock.ledger.rows.insert(row.key(), row);
+    }
+
+    /// One pin fails alone; whoever interrupts us stops all.
+    fn fail(&mut self, image: &Image, pin: &Pin, error: Error) -> Result<()> {
+        if error.kind() == Kind::Cancelled {
+            return Err(error);
+        }
+        self.report.failures.push(Failure::of(image, pin, error));
+        Ok(())
+    }
+
+    /// A second name by its hash for each file, those of earlier runs as well.
+    fn blobs(&mut self) -> Result<()> {
+        if !self.keeper.options.blobs {
+            return Ok(());
+        }
+        let rows = self.stock.ledger.rows.values();
+        let files: Vec<_> = rows
+            .filter(|row| row.container.is_none())
+            .map(|row| (row.place.clone(), row.sha256, row.size))
+            .collect();
+        for (path, sha256, size) in files {
+            let from = Place::parse(&path)?;
+            let Some(kept) = self.stock.ledger.files.get(from.as_str()) else {
+                continue;
+            };
+            let bytes = Bytes {
+                sha256,
+                size: Some(size),
+                time: crate::base::Timestamp(kept.mtime),
+            };
+            let to = Place::parse(&format!("{BLOBS}/{sha256}"))?;
+            let mut tell = telling(self.observer, &path, Some(size));
+            self.stock.link(&from, &to, bytes, &mut tell)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let images = self.stock.shelf.root().join("images");
+        std::fs::create_dir_all(&images)
+            .map_err(|error| Error::local("cannot create", images, error))?;
+        let options = &self.keeper.options;
+        let publisher = Publisher::open(self.stock.shelf.root())?;
+        let report = publisher.publish(
+            &publish::Options {
+                dry_run: false,
+                retain: options.retain,
+                jobs: options.jobs,
+                now: options.now,
+            },
+            self.observer,
+        )?;
+        self.report.removed.extend(report.removed.iter().cloned());
+        self.report.index = Some(report);
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.stock.shelf.write_ledger(&self.stock.ledger)
+    }
+}
+
+fn bytes_of(item: &Item<'_>) -> Bytes {
+    Bytes {
+        sha256: item.pin.sha256,
+        size: item.pin.size,
+        time: item.time,
+    }
+}
+
+/// Tells an observer what is written, and is an error if that wants it to stop.
+fn telling(
+    observer: &dyn Observer,
+    subject: &str,
+    total: Option<u64>,
+) -> impl FnMut(u64) -> Result<()> {
+    move |written| {
+        let what = What::Writing { written, total };
+        match observer.on(Event { subject, what }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(stopped(subject)),
+        }
+    }
+}
+
+fn stopped(subject: &str) -> Error {
+    let message = format!("{subject}: stopped; what is in the mirror stays");
+    Error::new(Kind::Cancelled, message)
+}
+
+/// Waits for the right to change the mirror. `None` where locks do not work: every file is still
+/// whole or not there.
+fn lock(shelf: &Shelf, observer: &dyn Observer) -> Result<Option<FileLock>> {
+    let path = shelf.lock_path()?;
+    let cannot = |error| Error::local("cannot open the lock file", &path, error);
+    let mut file = sys::open_append(&path).map_err(cannot)?;
+    let (start, subject) = (Instant::now(), shelf.root().to_string_lossy());
+    loop {
+        match FileLock::try_exclusive(file) {
+            Locked::Held(lock) => return Ok(Some(lock)),
+            Locked::Unsupported(..) => return Ok(None),
+            Locked::Busy(back) => file = back,
+        }
+        let waiting = Waiting {
+            lock: &path,
+            holder: None,
+            since: start.elapsed(),
+        };
+        let subject = &*subject;
+        if waiting
+            .tell(|what| observer.on(Event { subject, what }))
+            .is_break()
+        {
+            return Err(stopped(subject));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// How many files are asked for before those that came are put away: each is open meanwhile.
+const BATCH: usize = 32;
+
+/// How often a busy lock is looked at.
+const POLL: Duration = Duration::from_millis(100);
