@@ -30,8 +30,9 @@ pub use self::folder::{
 #[cfg(any(feature = "fetch", feature = "publish"))]
 pub use self::lock::{FileLock, Locked};
 pub use self::node::{
-    DeviceKind, FileKind, Node, Seen, link_text, look, make_device, make_fifo, make_file,
-    make_folder, make_link, make_symlink, names_of, own_path, stored_bytes, unlink,
+    DeviceKind, FileKind, Node, Seen, link_text, look, look_closely, make_device, make_fifo,
+    make_file, make_folder, make_link, make_public_folder, make_symlink, names_of, own_path,
+    stored_bytes, unlink,
 };
 pub use self::place::{
     copy_or_reflink, is_unique_suffix, link, remove_file_if_any, rename_noreplace, rename_over,
@@ -44,5 +45,5 @@ pub use self::regular::{
 };
 pub use self::sparse::{copy_range, next_data, share, shares_blocks};
 pub use self::staging::{Before, Durable, Staging};
-pub use self::sweep::remove_tree;
+pub use self::sweep::{is_retired, remove_tree, retire_tree};
 pub use self::xattr::{is_unkept, remove_xattr, set_xattr, xattr_names, xattr_value};

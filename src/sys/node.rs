@@ -159,6 +159,15 @@ pub fn look(dir: impl AsFd, name: &[u8]) -> io::Result<Seen> {
     Node::Named(dir.as_fd(), name).seen()
 }
 
+/// The same, and when anything about it was last changed (`ctime`), in seconds since 1970 and
+/// nanoseconds: unlike an `mtime`, nobody sets it. No part of [`Seen`]: another name changes it.
+#[allow(clippy::useless_conversion)] // widths differ by architecture
+pub fn look_closely(dir: impl AsFd, name: &[u8]) -> io::Result<(Seen, (i64, u32))> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let nanos = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
+    Ok((Seen::from(stat), (stat.st_ctime.into(), nanos)))
+}
+
 /// Bytes that a file takes on disk: fewer than it has, if it has holes. No part of [`Seen`]: it
 /// changes while a file system thinks about where to put them.
 #[allow(clippy::cast_sign_loss)]
@@ -177,6 +186,12 @@ pub fn make_file(dir: impl AsFd, name: &[u8]) -> io::Result<File> {
 /// Makes a private directory.
 pub fn make_folder(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::mkdirat(dir, name, Mode::RWXU)?)
+}
+
+/// Makes a directory that whoever the umask lets may enter.
+pub fn make_public_folder(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
+    let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+    Ok(rustix::fs::mkdirat(dir, name, mode)?)
 }
 
 /// Makes a symbolic link with this text.

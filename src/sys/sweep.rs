@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::node::{hold, own_name};
-use super::{FileKind, Node, Seen};
+use super::{FileKind, Node, Seen, is_unique_suffix, unique_suffix};
 
 /// A directory on the way down.
 struct Level {
@@ -59,6 +59,30 @@ pub fn remove_tree(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The same for a directory that others know: it loses its name first, so that a kill leaves it
+/// whole or out of sight.
+pub fn retire_tree(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
+    let hidden = [b".", name, b"~", unique_suffix().as_bytes(), RETIRED].concat();
+    match rustix::fs::renameat(&dir, name, &dir, hidden.as_slice()) {
+        Ok(()) => remove_tree(dir, &hidden),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a name is one that [`retire_tree`] gave: what still has it is left of a kill.
+pub fn is_retired(name: &[u8]) -> bool {
+    let suffix = || {
+        let rest = name.strip_prefix(b".")?.strip_suffix(RETIRED)?;
+        let at = rest.iter().rposition(|&byte| byte == b'~')?;
+        std::str::from_utf8(&rest[at + 1..]).ok()
+    };
+    suffix().is_some_and(is_unique_suffix)
+}
+
+/// How the hidden names end.
+const RETIRED: &[u8] = b".retired";
 
 /// Opens a directory of ours, whatever its mode.
 fn enter(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {

@@ -4,9 +4,21 @@
 //! hashed before, and writes `ROOT/streams/v1/images.json` and `index.json`, which is all that Incus
 //! and LXD need of a static server.
 
+mod about;
+mod build;
+mod document;
+mod hash;
 mod import;
+mod item;
+mod lock;
+mod metadata;
+mod name;
+mod product;
 mod publisher;
 mod report;
+mod retain;
+mod scan;
+mod state;
 mod verify;
 
 pub use self::import::{Import, Imported, Transfer};

@@ -1,14 +1,27 @@
 //! The folder, and what is done with it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Import, Imported, Report, Verified};
+use super::about::About;
+use super::build::Build;
+use super::document::{self, Readers, Written};
+use super::hash::{Progress, each};
+use super::lock::Lock;
+use super::metadata::{Extent, Metadata};
+use super::product::{self, Product};
+use super::retain::{self, Plan};
+use super::scan::{self, Scan};
+use super::state::{self, Folder, State};
+use super::{Problem, Report};
+use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
-use crate::sys;
+use crate::simplestreams::{Index, Products};
+use crate::sys::{self, Beneath};
 
 /// How to publish.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +49,12 @@ impl Publisher {
     /// # Errors
     /// [`Kind::Local`] if it cannot be opened.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
-        let root = std::path::absolute(root.as_ref())
-            .map_err(|error| Error::local("cannot open", root.as_ref(), error))?;
-        let folder =
-            sys::open_folder(&root).map_err(|error| Error::local("cannot open", &root, error))?;
-        Ok(Self { root, folder })
+        let root = root.as_ref();
+        let cannot = |error| Error::local("cannot open", root, error);
+        Ok(Self {
+            root: std::path::absolute(root).map_err(cannot)?,
+            folder: sys::open_folder(root).map_err(cannot)?,
+        })
     }
 
     /// The same; what does not exist is made.
@@ -49,41 +63,346 @@ impl Publisher {
     /// [`Kind::Local`] if it cannot be made or opened.
     pub fn create(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
-        std::fs::create_dir_all(root).map_err(|error| Error::local("cannot create", root, error))?;
+        std::fs::create_dir_all(root)
+            .map_err(|error| Error::local("cannot create", root, error))?;
         Self::open(root)
     }
 
+    /// Where it is: an absolute path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the index is, or will be.
+    pub fn index(&self) -> PathBuf {
+        self.root.join(product::INDEX)
+    }
+
     /// Brings the index up to date with the images that are there.
+    ///
+    /// What was hashed before, and was not touched since, is not read again. Readers see the old
+    /// documents or the new ones, each whole, and no index names a product that the images do not
+    /// have. Where nothing has changed, nothing is written.
     ///
     /// # Errors
     /// [`Kind::Local`] if the root has no images folder, or the index cannot be written;
     /// [`Kind::Cancelled`] if the observer stops it. What is wrong with single images is no error
     /// but in the report.
-    pub fn publish(&self, _options: &Options, _observer: &dyn Observer) -> Result<Report> {
-        Err(Error::new(Kind::Other, "not yet"))
+    pub fn publish(&self, options: &Options, observer: &dyn Observer) -> Result<Report> {
+        let _lock = match options.dry_run {
+            true => None,
+            false => Some(Lock::of(self, observer)?),
+        };
+        let mut state = State::load(&self.folder);
+        let mut scan = Scan::of(&self.folder, &self.root)?;
+        let mut report = Report {
+            problems: std::mem::take(&mut scan.problems),
+            ..Report::default()
+        };
+        let litter = std::mem::take(&mut scan.litter);
+        let mut products = self.hash(scan, &mut state, options, observer, &mut report)?;
+        for product in &mut products {
+            self.look_into(product, &mut report.warnings);
+        }
+        product::name(&mut products, &mut report.warnings);
+        let named = self.named(&state)?;
+        let now = seconds(options.now);
+        let plan = retain::plan(&mut products, options.retain, &named, &state.retired, now);
+        report.products = products.len();
+        report.versions = products.iter().map(|product| product.listed().len()).sum();
+        report.removed.clone_from(&plan.removed);
+        if options.dry_run {
+            let new = document::measure(|out| product::write_images(&products, out));
+            let new = new.map_err(|error| Error::new(Kind::Other, error.to_string()))?;
+            report.changed = self.differs(product::IMAGES, &new)? || !self.index().exists();
+        } else {
+            report.changed = self.write(products, plan, &state)?;
+            self.remove(&report.removed, &litter, &mut report.problems);
+        }
+        let by_path = |a: &Problem, b: &Problem| a.path.cmp(&b.path);
+        report.problems.sort_by(by_path);
+        report.warnings.sort_by(by_path);
+        Ok(report)
     }
 
-    /// Hashes every file that the index names, and compares.
-    ///
-    /// # Errors
-    /// [`Kind::Local`] and [`Kind::Format`] if there is no index, or it is none;
-    /// [`Kind::Cancelled`]. What differs is no error but in what is returned.
-    pub fn verify(&self, _jobs: NonZeroUsize, _observer: &dyn Observer) -> Result<Verified> {
-        Err(Error::new(Kind::Other, "not yet"))
-    }
-
-    /// Brings the files of a build to their place below the root; the index is another matter.
-    ///
-    /// # Errors
-    /// [`Kind::Format`] if the folder is no build or its metadata is of no use;
-    /// [`Kind::Integrity`] if other bytes are at their place; [`Kind::Local`];
-    /// [`Kind::Cancelled`].
-    pub fn import(
+    /// Hashes what is not known, and makes products of what could be read. What is hashed is
+    /// remembered also if somebody stops us.
+    fn hash(
         &self,
-        _build: &Path,
-        _import: Import,
-        _observer: &dyn Observer,
-    ) -> Result<Imported> {
-        Err(Error::new(Kind::Other, "not yet"))
+        scan: Scan,
+        state: &mut State,
+        options: &Options,
+        observer: &dyn Observer,
+        report: &mut Report,
+    ) -> Result<Vec<Product>> {
+        let mut found = scan.products;
+        let taken: Vec<_> = found
+            .iter_mut()
+            .map(|product| std::mem::take(&mut product.versions))
+            .collect();
+        let versions: Vec<_> = taken.iter().flatten().collect();
+        let known = |version: &scan::Version| {
+            let folder = state.folders.get(&version.path);
+            folder.map_or(&[][..], |folder| &folder.files)
+        };
+        let weights = versions
+            .iter()
+            .map(|version| version.unknown(known(version)));
+        let subject = self.root.to_string_lossy();
+        let progress = Progress::new(observer, &subject, weights.sum());
+        let jobs = options.jobs;
+        let weigh = |version: &&scan::Version| version.unknown(known(version));
+        let builds = each(&versions, jobs, weigh, |version, buffer| {
+            version.build(&self.folder, known(version), buffer, &progress)
+        });
+        let stopped = builds.iter().find_map(|build| {
+            let error = build.as_ref().err()?;
+            (error.kind() == Kind::Cancelled).then(|| error.message().to_owned())
+        });
+        if let Some(message) = stopped {
+            for build in builds.into_iter().flatten() {
+                let folder = state.folders.entry(build.path).or_default();
+                folder.files = build.files;
+            }
+            if !options.dry_run {
+                self.remember(state)?;
+            }
+            return Err(Error::new(Kind::Cancelled, message));
+        }
+        let mut builds = versions.iter().zip(builds);
+        let mut products = Vec::new();
+        for (found, versions) in found.into_iter().zip(&taken) {
+            let mut good: Vec<Build> = Vec::new();
+            for (version, build) in builds.by_ref().take(versions.len()) {
+                match build {
+                    Ok(build) => {
+                        report.hashed += build.hashed;
+                        report.reused += build.files.len().saturating_sub(build.hashed);
+                        good.push(build);
+                    }
+                    Err(error) => report.problems.push(Problem {
+                        path: version.path.clone(),
+                        message: error.to_string(),
+                    }),
+                }
+            }
+            if !good.is_empty() {
+                products.push(Product {
+                    about: found.settings.about.clone(),
+                    found,
+                    builds: good,
+                    hidden: 0,
+                    aliases: Vec::new(),
+                });
+            }
+        }
+        Ok(products)
+    }
+
+    /// What the metadata of the newest build says of its product.
+    fn look_into(&self, product: &mut Product, warnings: &mut Vec<Problem>) {
+        let Some(build) = product.builds.last_mut() else {
+            return;
+        };
+        let extents = [(super::item::Role::Incus, Extent::Whole)]
+            .into_iter()
+            .chain([(super::item::Role::Lxd, Extent::Whole)])
+            .chain([(super::item::Role::Unified, Extent::Start)]);
+        for (role, extent) in extents {
+            let Some(file) = build.files.iter_mut().find(|file| file.role == role) else {
+                continue;
+            };
+            if file.about.is_none() {
+                let path = format!("{}/{}", build.path, file.name);
+                let read = document::open(&self.folder, &path)
+                    .map_err(|error| Error::new(Kind::Local, "cannot open it").with_source(error))
+                    .and_then(|file| Metadata::of_tarball(file, extent));
+                match read {
+                    Ok(metadata) => file.about = Some(About::of_image(&metadata)),
+                    Err(error) => warnings.push(Problem {
+                        path,
+                        message: format!("its metadata cannot be read: {error}"),
+                    }),
+                }
+            }
+            if let Some(about) = &file.about {
+                product.about = product.about.clone().or(about.clone());
+            }
+            return;
+        }
+    }
+
+    /// The versions that the index names now.
+    fn named(&self, state: &State) -> Result<BTreeSet<String>> {
+        let named = state.folders.iter().filter(|(_, folder)| folder.named);
+        let mut named: BTreeSet<String> = named.map(|(path, _)| path.clone()).collect();
+        if let Some(index) = &state.index
+            && !self.differs(product::IMAGES, index)?
+        {
+            return Ok(named);
+        }
+        // Somebody else wrote it, or we did not get so far: ask the document itself.
+        let bytes = document::read(&self.folder, product::IMAGES, MAX_INDEX).unwrap_or_default();
+        let products = bytes
+            .as_deref()
+            .map(|bytes| Products::parse(bytes, &|_| true));
+        let products = products.and_then(Result::ok).unwrap_or_default().products;
+        let versions = products.iter().flat_map(|product| &product.versions);
+        for item in versions.flat_map(|version| &version.items) {
+            named.extend(
+                item.path
+                    .rsplit_once('/')
+                    .map(|(folder, _)| folder.to_owned()),
+            );
+        }
+        Ok(named)
+    }
+
+    /// Whether a document is not there, or another one.
+    fn differs(&self, path: &str, sha256: &Digest) -> Result<bool> {
+        match document::digest_at(&self.folder, path) {
+            Ok(there) => Ok(there.as_ref() != Some(sha256)),
+            Err(error) => Err(Error::local("cannot read", self.root.join(path), error)),
+        }
+    }
+
+    /// Writes what is not there yet: what is known before the index, so that nobody forgets what
+    /// an index names, and `images.json` before the index that names its products.
+    fn write(&self, products: Vec<Product>, plan: Plan, before: &State) -> Result<bool> {
+        self.make_folders()?;
+        let keys: Vec<String> = products.iter().map(|product| product.found.key()).collect();
+        let images = self.draft(product::IMAGES, |out| product::write_images(&products, out))?;
+        let index = |keys: &[String]| {
+            self.draft(product::INDEX, |out| {
+                product::write_index(keys.iter().map(String::as_str), out)
+            })
+        };
+        let last = index(&keys)?;
+        let mut state = State {
+            folders: BTreeMap::new(),
+            retired: plan.retired,
+            index: Some(images.sha256),
+            sha256: before.sha256,
+        };
+        let gone: BTreeSet<String> = plan.removed.into_iter().collect();
+        for product in products {
+            let hidden = product.hidden;
+            for (at, build) in product.builds.into_iter().enumerate() {
+                if !gone.contains(&build.path) {
+                    let (named, files) = (at >= hidden, build.files);
+                    state.folders.insert(build.path, Folder { named, files });
+                }
+            }
+        }
+        self.remember(&state)?;
+        let mut changed = false;
+        if self.differs(product::IMAGES, &images.sha256)? {
+            // Products that go leave the index first.
+            let old = document::read(&self.folder, product::INDEX, MAX_INDEX).unwrap_or_default();
+            let old = old.as_deref().map(Index::parse).and_then(Result::ok);
+            let streams = old.iter().flat_map(|old| &old.streams);
+            let old: BTreeSet<&str> = streams
+                .flat_map(|stream| stream.products.iter().flatten())
+                .map(|key| &**key)
+                .collect();
+            let stay: Vec<String> = keys
+                .iter()
+                .filter(|key| old.contains(key.as_str()))
+                .cloned()
+                .collect();
+            if stay.len() < old.len() {
+                index(&stay)?.commit()?;
+            }
+            images.commit()?;
+            changed = true;
+        }
+        if self.differs(product::INDEX, &last.sha256)? {
+            last.commit()?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    fn remember(&self, state: &State) -> Result<()> {
+        let text = state.render();
+        let path = self.root.join(state::NAME);
+        let same = state
+            .sha256
+            .is_some_and(|sha256| text.ends_with(&format!("\nend {sha256}\n")));
+        if same {
+            return Ok(());
+        }
+        Written::new(&path, Readers::Owner, |out| out.write_all(text.as_bytes()))?.commit()
+    }
+
+    fn draft(
+        &self,
+        path: &str,
+        content: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> Result<Written> {
+        Written::new(&self.root.join(path), Readers::Everybody, content)
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        let folder = product::INDEX
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        self.folder_at(folder).map(drop)
+    }
+
+    /// A folder below the root, made if it is not there.
+    pub(super) fn folder_at(&self, path: &str) -> Result<OwnedFd> {
+        let cannot = |error| Error::local("cannot create", self.root.join(path), error);
+        let mut here = self.folder.try_clone().map_err(cannot)?;
+        for name in path.split('/') {
+            match sys::make_public_folder(&here, name.as_bytes()) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => other.map_err(cannot)?,
+            }
+            here = sys::open_beneath(&here, name.as_bytes(), Beneath::Folder).map_err(cannot)?;
+        }
+        Ok(here)
+    }
+
+    /// Removes versions, and what an earlier removal left.
+    fn remove(
+        &self,
+        versions: &[String],
+        litter: &[(String, Vec<u8>)],
+        problems: &mut Vec<Problem>,
+    ) {
+        let remove = |path: &str| {
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let above = sys::open_beneath(&self.folder, above.as_bytes(), Beneath::Folder)?;
+            sys::retire_tree(above, name.as_bytes())
+        };
+        for path in versions {
+            if let Err(error) = remove(path) {
+                problems.push(Problem {
+                    path: path.clone(),
+                    message: format!("cannot remove it: {error}"),
+                });
+            }
+        }
+        for (way, name) in litter {
+            let folder = format!("{}/{way}", scan::IMAGES);
+            // What cannot be removed now will be tried again, and is in nobody's way.
+            let _ = sys::open_beneath(
+                &self.folder,
+                folder.trim_end_matches('/').as_bytes(),
+                Beneath::Folder,
+            )
+            .and_then(|folder| sys::remove_tree(folder, name));
+        }
     }
 }
+
+fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |it| -it),
+    }
+}
+
+/// Bytes of a document of an index: some 150,000 versions.
+pub(super) const MAX_INDEX: u64 = 256 << 20;
