@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use distro_fetch::base::HumanBytes;
 use distro_fetch::cache::Rehash;
-use distro_fetch::catalog::{Address, Image, Pin};
+use distro_fetch::catalog::{Address, Image, Kind as Content, Pin};
 use distro_fetch::fetch::Reach;
 use distro_fetch::mirror::{Failure, Keeper, Mirrored, Options, Report, State};
 use distro_fetch::oci::{ImageReference, PullPolicy};
@@ -154,7 +154,9 @@ fn tell(context: &Context, report: Report) -> Result<ExitCode> {
     }
     let quiet = context.global.quiet;
     if !quiet {
-        for pin in &report.mirrored {
+        // Nobody expects a container image in an index of Incus.
+        let expected = report.mirrored.iter().filter(|it| it.kind != Content::Oci);
+        for pin in expected {
             if let Err(why) = pin.indexed.as_ref().map_err(|why| harmless(why)) {
                 output::note(&format!("{}: not in the index: {why}", subject(pin)));
             }
@@ -169,7 +171,10 @@ fn tell(context: &Context, report: Report) -> Result<ExitCode> {
     let mut codes = Vec::new();
     let failed = report.failures.into_iter().map(|failure| failure.error);
     for error in failed.chain(report.stopped) {
-        codes.push((rank(error.kind()), hints::report(&error.into(), false, context.color)));
+        codes.push((
+            rank(error.kind()),
+            hints::report(&error.into(), false, context.color),
+        ));
     }
     let worst = codes.into_iter().min_by_key(|(rank, _)| *rank);
     Ok(worst.map_or(ExitCode::SUCCESS, |(_, code)| code))
@@ -188,7 +193,10 @@ fn rank(kind: Kind) -> usize {
         Kind::Unknown,
         Kind::Format,
     ];
-    order.iter().position(|it| *it == kind).unwrap_or(order.len())
+    order
+        .iter()
+        .position(|it| *it == kind)
+        .unwrap_or(order.len())
 }
 
 fn subject(pin: &Mirrored) -> String {
@@ -196,7 +204,13 @@ fn subject(pin: &Mirrored) -> String {
 }
 
 fn summary(report: &Report) -> String {
-    let count = |state: State| report.mirrored.iter().filter(|it| it.state == state).count();
+    let count = |state: State| {
+        report
+            .mirrored
+            .iter()
+            .filter(|it| it.state == state)
+            .count()
+    };
     let bytes: u64 = report.mirrored.iter().map(|it| it.size).sum();
     let mut text = format!(
         "{} added, {} present, {} repaired, {} failed: {}",
@@ -224,6 +238,7 @@ fn document(report: &Report) -> Value {
                 "image": pin.image,
                 "arch": pin.arch.as_str(),
                 "snapshot": pin.snapshot,
+                "kind": pin.kind.as_str(),
                 "sha256": pin.sha256.to_string(),
                 "size": pin.size,
                 "path": pin.path.to_string_lossy(),

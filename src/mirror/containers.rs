@@ -129,7 +129,9 @@ pub(super) fn write_index(stock: &mut Stock<'_>) -> Result<()> {
     let document = json!({
         "schemaVersion": 2, "mediaType": INDEX, "manifests": entries.collect::<Vec<_>>(),
     });
-    stock.shelf.write(&index, format!("{document}\n").as_bytes())?;
+    stock
+        .shelf
+        .write(&index, format!("{document}\n").as_bytes())?;
     Ok(())
 }
 

@@ -137,6 +137,8 @@ impl<'a> Keeper<'a> {
         // What was proven is known next time, however this one ended.
         let saved = run.save();
         run.report.stopped = outcome.and(saved).err();
+        let place = |it: &Mirrored| (it.image.clone(), it.arch.as_str());
+        run.report.mirrored.sort_by_cached_key(place);
         Ok(run.report)
     }
 
@@ -174,11 +176,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Files, then what is said of them: at each moment, what is named is there.
-    fn steps(
-        &mut self,
-        files: &[Item<'_>],
-        containers: &[(&Image, &Pin, &str)],
-    ) -> Result<()> {
+    fn steps(&mut self, files: &[Item<'_>], containers: &[(&Image, &Pin, &str)]) -> Result<()> {
         for batch in files.chunks(BATCH) {
             self.files(batch)?;
             self.save()?;
@@ -194,9 +192,7 @@ impl Run<'_> {
         if let Some(retain) = self.keeper.options.retain {
             let asked: Vec<String> = containers
                 .iter()
-                .map(|(image, pin, _)| {
-                    key(image.name.as_str(), pin.arch, pin.snapshot.as_str())
-                })
+                .map(|(image, pin, _)| key(image.name.as_str(), pin.arch, pin.snapshot.as_str()))
                 .collect();
             let removed = retain::sweep(&mut self.stock, retain, &asked)?;
             self.report.removed.extend(removed);
@@ -287,8 +283,7 @@ impl Run<'_> {
         let (folder, own) = item.place.split();
         let is_there = folder == version.folder.as_str();
         let name = if is_there { own } else { name };
-        if !is_there
-            && let Some(other) = self.stock.ledger.other_in(version.folder.as_str(), item)
+        if !is_there && let Some(other) = self.stock.ledger.other_in(version.folder.as_str(), item)
         {
             let why = format!("{other} has the same serial, {}", version.serial);
             return Ok(Err(why));
@@ -315,11 +310,14 @@ impl Run<'_> {
         let mut tell = telling(self.observer, &subject, None);
         let asked = (image, pin, repository);
         let puller = self.keeper.puller;
-        let brought =
-            containers::bring(&mut self.stock, puller, asked, self.observer, &mut tell);
+        let brought = containers::bring(&mut self.stock, puller, asked, self.observer, &mut tell);
         match brought {
             Ok((row, present)) => {
-                let state = if present { State::Present } else { State::Added };
+                let state = if present {
+                    State::Present
+                } else {
+                    State::Added
+                };
                 self.take_down(row, state);
                 Ok(())
             }
@@ -329,17 +327,20 @@ impl Run<'_> {
 
     fn take_down(&mut self, row: Row, state: State) {
         let indexed = row.indexed.as_ref();
+        let mut path = self.stock.shelf.root().join(&row.place);
+        if row.container.is_some() {
+            path.as_mut_os_string().push(format!(":{}", row.image));
+        }
         self.report.mirrored.push(Mirrored {
             image: row.image.clone(),
             arch: row.arch,
             snapshot: row.snapshot.clone(),
+            kind: row.kind,
             sha256: row.sha256,
             size: row.size,
-            path: self.stock.shelf.root().join(&row.place),
+            path,
             state,
-            indexed: indexed
-                .map(|it| it.folder.clone())
-                .map_err(Clone::clone),
+            indexed: indexed.map(|it| it.folder.clone()).map_err(Clone::clone),
         });
         self.stock.ledger.rows.insert(row.key(), row);
     }

@@ -89,9 +89,13 @@ impl Ledger {
     /// # Errors
     /// [`Kind::Format`].
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let document: Value = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let document: Value =
+            serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
         if document["schema"] != SCHEMA {
-            return Err(refuse(format!("schema {} and not {SCHEMA}", document["schema"])));
+            return Err(refuse(format!(
+                "schema {} and not {SCHEMA}",
+                document["schema"]
+            )));
         }
         let read = || {
             let mut ledger = Self::default();
@@ -116,7 +120,11 @@ impl Ledger {
 
     /// Another pin than this one that has a directory of the index, as a message names it.
     pub(super) fn other_in(&self, folder: &str, item: &Item<'_>) -> Option<String> {
-        let own = key(item.image.name.as_str(), item.pin.arch, item.pin.snapshot.as_str());
+        let own = key(
+            item.image.name.as_str(),
+            item.pin.arch,
+            item.pin.snapshot.as_str(),
+        );
         let mut rows = self.rows.values();
         let other = rows.find(|row| {
             let there = row.indexed.as_ref().is_ok_and(|it| it.folder == folder);
@@ -159,8 +167,7 @@ fn document(row: &Row) -> Value {
     });
     match &row.indexed {
         Ok(it) => {
-            document["index"] =
-                json!({ "folder": it.folder, "file": it.file, "alias": it.alias });
+            document["index"] = json!({ "folder": it.folder, "file": it.file, "alias": it.alias });
         }
         Err(why) => document["not_in_index"] = json!(why),
     }
@@ -193,7 +200,11 @@ fn row_of(document: &Value) -> Option<Row> {
         let variant = text(&container["variant"]);
         Some(Container {
             media_type: text(&container["media_type"])?,
-            platform: (text(&container["os"])?, text(&container["architecture"])?, variant),
+            platform: (
+                text(&container["os"])?,
+                text(&container["architecture"])?,
+                variant,
+            ),
         })
     } else {
         None

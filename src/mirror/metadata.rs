@@ -56,7 +56,10 @@ fn yaml(version: &Version, image: &Image, pin: &Pin) -> String {
     };
     property("architecture", arch.uname());
     property("description", &format!("{name} {arch} ({serial})"));
-    property("name", &format!("{}-{arch}-{}", image.name, pin.snapshot.stamp()));
+    property(
+        "name",
+        &format!("{}-{arch}-{}", image.name, pin.snapshot.stamp()),
+    );
     property("os", &capital(os));
     property("release", release);
     if let Some(codename) = &image.codename {

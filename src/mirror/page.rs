@@ -5,6 +5,7 @@ use askama::Template;
 use super::ledger::Row;
 use super::place::{PAGE, Place};
 use super::stock::Stock;
+use super::version::word;
 use crate::base::{HumanBytes, Url, encode_path, natural_order};
 use crate::catalog::Kind as Content;
 use crate::error::{Error, Kind, Result};
@@ -35,7 +36,11 @@ struct Line<'a> {
 /// Writes `index.html`, a function of the ledger and the address.
 pub(super) fn write(stock: &Stock<'_>, url: Option<&Url>) -> Result<()> {
     let url = url.map_or_else(|| "https://MIRROR/".to_owned(), ToString::to_string);
-    let url = if url.ends_with('/') { url } else { format!("{url}/") };
+    let url = if url.ends_with('/') {
+        url
+    } else {
+        format!("{url}/")
+    };
     let mut rows: Vec<&Row> = stock.ledger.rows.values().collect();
     rows.sort_by(|a, b| {
         natural_order(&a.image, &b.image)
@@ -66,8 +71,13 @@ fn line<'a>(row: &'a Row, url: &str) -> Line<'a> {
         commands.push(format!("curl -fO {url}{href}"));
     }
     if let Ok(indexed) = &row.indexed {
-        let vm = if row.kind == Content::Disk { " --vm" } else { "" };
-        commands.push(format!("incus launch mirror:{}/{arch}{vm}", indexed.alias));
+        let vm = if row.kind == Content::Disk {
+            " --vm"
+        } else {
+            ""
+        };
+        let (alias, arch) = (&indexed.alias, word(arch));
+        commands.push(format!("incus launch mirror:{alias}/{arch}{vm}"));
     }
     Line {
         image,

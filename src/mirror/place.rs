@@ -24,7 +24,12 @@ impl Place {
     pub(super) fn of_url(url: &Url) -> Result<Self> {
         let path = url.path();
         let place = Self::parse(path.strip_prefix('/').unwrap_or(path))?;
-        let refuse = |why: &str| Err(Error::new(Kind::Format, format!("the path {path:?}: {why}")));
+        let refuse = |why: &str| {
+            Err(Error::new(
+                Kind::Format,
+                format!("the path {path:?}: {why}"),
+            ))
+        };
         let (folder, name) = place.split();
         let first = place.0.split('/').next().unwrap_or_default();
         if OURS.iter().any(|ours| first.eq_ignore_ascii_case(ours)) {
@@ -129,7 +134,10 @@ mod tests {
                 "images/a/1/amd64/default/20260128_13%3A00/rootfs.tar.xz",
                 Some("images/a/1/amd64/default/20260128_13:00/rootfs.tar.xz"),
             ),
-            ("alpine/v3.20/x.tar.gz?token=1", Some("alpine/v3.20/x.tar.gz")),
+            (
+                "alpine/v3.20/x.tar.gz?token=1",
+                Some("alpine/v3.20/x.tar.gz"),
+            ),
             ("with%20space/x", Some("with space/x")),
             ("streamsx/x", Some("streamsx/x")),
             ("SHA256SUMS", Some("SHA256SUMS")),

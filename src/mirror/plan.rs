@@ -74,8 +74,9 @@ impl<'a> Item<'a> {
         let version = match Version::of_place(&place, pin.arch) {
             Some(version) => Ok(version),
             None => match serial {
-                Some(serial) => Version::of_pin(image, pin, serial)
-                    .map_err(|error| error.message().to_owned()),
+                Some(serial) => {
+                    Version::of_pin(image, pin, serial).map_err(|error| error.message().to_owned())
+                }
                 None => Err(format!(
                     "the catalog has no day for the snapshot {}, and a version needs one",
                     pin.snapshot
@@ -119,7 +120,9 @@ impl Claims {
         let below = format!("{path}/");
         let inner = self.0.range(below.clone()..).next();
         let inner = inner.filter(|(inner, _)| inner.starts_with(&below));
-        let outer = place.folders().find_map(|folder| self.0.get_key_value(folder));
+        let outer = place
+            .folders()
+            .find_map(|folder| self.0.get_key_value(folder));
         if let Some((path, (_, whose))) = inner.or(outer) {
             let message = format!(
                 "{who}: left out: the file of {whose} ({path}) cannot be beside {place}: one of \

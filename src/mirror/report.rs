@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use crate::base::{Arch, Digest};
-use crate::catalog::{Image, Pin};
+use crate::catalog::{Image, Kind, Pin};
 use crate::error::Error;
 use crate::simplestreams::publish;
 
 /// What [`Keeper::run`](super::Keeper::run) did.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Every pin that was asked for and is in the mirror, in the order of the catalog: files first,
-    /// then container images.
+    /// Every pin that was asked for and is in the mirror, sorted by image and architecture.
     pub mirrored: Vec<Mirrored>,
     /// Every pin that was asked for and is not.
     pub failures: Vec<Failure>,
@@ -32,11 +31,13 @@ pub struct Mirrored {
     pub arch: Arch,
     /// Upstream's serial.
     pub snapshot: String,
+    /// What it is.
+    pub kind: Kind,
     /// Of the file; of the manifest for a container image.
     pub sha256: Digest,
     /// Bytes.
     pub size: u64,
-    /// Where it is, absolute: a file, or the OCI layout.
+    /// Where it is, absolute: a file, or `LAYOUT:NAME` for a container image.
     pub path: PathBuf,
     /// What had to be done.
     pub state: State,

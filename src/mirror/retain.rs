@@ -23,7 +23,13 @@ pub(super) fn sweep(
     asked: &[String],
 ) -> Result<Vec<String>> {
     let mut removed = Vec::new();
-    let gone: Vec<Row> = stock.ledger.rows.values().filter(|row| is_gone(stock, row)).cloned().collect();
+    let gone: Vec<Row> = stock
+        .ledger
+        .rows
+        .values()
+        .filter(|row| is_gone(stock, row))
+        .cloned()
+        .collect();
     for row in &gone {
         stock.ledger.rows.remove(&row.key());
     }
@@ -41,7 +47,10 @@ pub(super) fn sweep(
         }
         if let Ok(indexed) = &row.indexed {
             let below = format!("{}/", indexed.folder);
-            stock.ledger.files.retain(|path, _| !path.starts_with(&below));
+            stock
+                .ledger
+                .files
+                .retain(|path, _| !path.starts_with(&below));
         }
     }
     removed.extend(sweep_containers(stock, retain, asked)?);
@@ -70,7 +79,12 @@ fn sweep_containers(
     for (image, snapshots) in snapshots {
         let mut snapshots: Vec<String> = snapshots.into_iter().collect();
         snapshots.sort_by(|a, b| natural_order(b, a));
-        old.extend(snapshots.into_iter().skip(retain.get()).map(|it| (image.clone(), it)));
+        old.extend(
+            snapshots
+                .into_iter()
+                .skip(retain.get())
+                .map(|it| (image.clone(), it)),
+        );
     }
     let before = stock.ledger.rows.len();
     stock.ledger.rows.retain(|key, row| {

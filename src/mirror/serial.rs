@@ -139,7 +139,13 @@ mod tests {
     fn a_serial_is_a_moment() {
         let serial = Serial::parse("20260128_13:05").unwrap();
         assert_eq!(serial.time().to_string(), "2026-01-28T13:05:00Z");
-        for bad in ["20260128", "20260128_1300", "20260128_24:00", "20261301_00:00", "x"] {
+        for bad in [
+            "20260128",
+            "20260128_1300",
+            "20260128_24:00",
+            "20261301_00:00",
+            "x",
+        ] {
             assert_eq!(Serial::parse(bad), None, "{bad}");
         }
     }

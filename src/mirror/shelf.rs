@@ -49,8 +49,8 @@ pub(super) struct Bytes {
 impl Shelf {
     /// Makes the root if it is not there.
     pub(super) fn open(root: &Path) -> Result<Self> {
-        let root = std::path::absolute(root)
-            .map_err(|error| Error::local("cannot use", root, error))?;
+        let root =
+            std::path::absolute(root).map_err(|error| Error::local("cannot use", root, error))?;
         fs::create_dir_all(&root).map_err(|error| Error::local("cannot create", &root, error))?;
         Ok(Self { root })
     }

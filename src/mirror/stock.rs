@@ -49,23 +49,28 @@ impl Stock<'_> {
     /// [`Kind::Other`] if something else is there: nobody's file is overwritten.
     pub(super) fn need(&mut self, place: &Place, bytes: Bytes) -> Result<Need> {
         let known = self.ledger.files.get(place.as_str()).copied();
-        Ok(match self.shelf.look(place, bytes, known.as_ref(), self.rehash)? {
-            There::Nothing => Need::File,
-            There::Damaged(_) => Need::Repair,
-            There::Sound => {
-                // Looked at again, it need not be read a second time in this run.
-                if known.is_none_or(|known| known.sha256 != bytes.sha256) {
-                    let size = self.shelf.size(place)?;
-                    self.note(place, Kept {
-                        sha256: bytes.sha256,
-                        size,
-                        mtime: bytes.time.0,
-                    });
+        Ok(
+            match self.shelf.look(place, bytes, known.as_ref(), self.rehash)? {
+                There::Nothing => Need::File,
+                There::Damaged(_) => Need::Repair,
+                There::Sound => {
+                    // Looked at again, it need not be read a second time in this run.
+                    if known.is_none_or(|known| known.sha256 != bytes.sha256) {
+                        let size = self.shelf.size(place)?;
+                        self.note(
+                            place,
+                            Kept {
+                                sha256: bytes.sha256,
+                                size,
+                                mtime: bytes.time.0,
+                            },
+                        );
+                    }
+                    Need::Nothing
                 }
-                Need::Nothing
-            }
-            There::Other => return Err(self.in_the_way(place)),
-        })
+                There::Other => return Err(self.in_the_way(place)),
+            },
+        )
     }
 
     /// A copy of a file.
@@ -77,7 +82,9 @@ impl Stock<'_> {
         bytes: Bytes,
         tell: &mut Tell<'_>,
     ) -> Result<()> {
-        let kept = self.shelf.put(place, source, bytes, need.overwrite(), tell)?;
+        let kept = self
+            .shelf
+            .put(place, source, bytes, need.overwrite(), tell)?;
         self.note(place, kept);
         Ok(())
     }
@@ -113,7 +120,14 @@ impl Stock<'_> {
         let mut need = Need::File;
         if let Some(known) = known {
             let sha256 = known.sha256;
-            need = self.need(place, Bytes { sha256, size: None, time })?;
+            need = self.need(
+                place,
+                Bytes {
+                    sha256,
+                    size: None,
+                    time,
+                },
+            )?;
         } else if let Some(theirs) = self.shelf.hash(place)? {
             self.note(place, theirs);
             return Ok(());

@@ -45,7 +45,8 @@ impl Version {
         let (os, release) = (&image.distro, &image.version);
         let variant = image.variant.as_deref().unwrap_or(DEFAULT);
         let arch = pin.arch;
-        let folder = format!("{IMAGES}/{os}/{release}/{arch}/{variant}/{serial}");
+        let word = word(arch);
+        let folder = format!("{IMAGES}/{os}/{release}/{word}/{variant}/{serial}");
         Ok(Self {
             os: os.to_string(),
             release: release.to_string(),
@@ -56,7 +57,8 @@ impl Version {
         })
     }
 
-    /// The name by which Incus finds it: `alpine/3.21`, `alpine/3.21/minirootfs`.
+    /// The name by which Incus finds it on machines of its architecture: `alpine/3.21`,
+    /// `alpine/3.21/minirootfs`.
     pub(super) fn alias(&self) -> String {
         let (os, release) = (&self.os, &self.release);
         if self.variant == DEFAULT {
@@ -69,6 +71,14 @@ impl Version {
     /// The moment that its serial names.
     pub(super) fn time(&self) -> Timestamp {
         self.serial.time()
+    }
+}
+
+/// What Incus calls an architecture: as Debian does, which has no word for one of them.
+pub(super) const fn word(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Armv6 => arch.uname(),
+        arch => arch.as_str(),
     }
 }
 
