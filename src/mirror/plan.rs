@@ -111,7 +111,7 @@ impl Claims {
             && *other != sha256
         {
             let message = format!(
-                "{who}: left out: {whose} is at the same path with other bytes ({path}). Mirror \
+                "left out: {whose} is at the same path with other bytes ({path}). Mirror \
                  one of them into a directory of its own, served so that \
                  --mirror URL/{{host}}/{{path}} finds both"
             );
@@ -125,7 +125,7 @@ impl Claims {
             .find_map(|folder| self.0.get_key_value(folder));
         if let Some((path, (_, whose))) = inner.or(outer) {
             let message = format!(
-                "{who}: left out: the file of {whose} ({path}) cannot be beside {place}: one of \
+                "left out: the file of {whose} ({path}) cannot be beside {place}: one of \
                  them would have to be a directory"
             );
             return Err(Error::new(Kind::Other, message));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ledger::key;
 use crate::base::{Arch, Digest};
 use crate::catalog::{Image, Kind, Pin};
 use crate::error::Error;
@@ -76,12 +77,19 @@ pub struct Failure {
     pub arch: Arch,
     /// Upstream's serial.
     pub snapshot: String,
-    /// Why.
+    /// Why, with the names in front.
     pub error: Error,
 }
 
 impl Failure {
     pub(super) fn of(image: &Image, pin: &Pin, error: Error) -> Self {
+        let subject = key(image.name.as_str(), pin.arch, pin.snapshot.as_str());
+        let is_named = error.message().starts_with(&subject);
+        let error = if is_named {
+            error
+        } else {
+            error.about(&subject)
+        };
         Self {
             image: image.name.to_string(),
             arch: pin.arch,

@@ -37,11 +37,15 @@ fn no_pin_leaves_its_mirror_or_takes_its_own_names() {
         list.write(&world.catalog);
         let said = world.run(&["--all"]);
         assert_eq!(said.code, Some(9), "{path}: {said:?}");
+        assert_eq!(fs::read(world.lab.path("victim")).unwrap(), b"mine");
+        // Some of them are refused before anybody looks at a path.
+        if said.stderr.contains("catalog.json") {
+            continue;
+        }
         assert!(said.stderr.contains("the path"), "{path}: {said:?}");
         // Nobody else pays for it.
         assert!(said.stdout.contains("alpine-minirootfs"), "{said:?}");
         is_servable(&world.mirror, path);
-        assert_eq!(fs::read(world.lab.path("victim")).unwrap(), b"mine");
     }
     let outside: Vec<_> = fs::read_dir(world.lab.path("")).unwrap().collect();
     assert_eq!(outside.len(), 4, "cache, catalog, mirror, victim");
