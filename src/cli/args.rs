@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::convert::Convert;
 use super::fsimg::ImageOptions;
 use super::mirror::Mirror;
+use super::publish::Publish;
 use super::pull::Pull;
 use super::registry::Registry;
 
@@ -187,7 +188,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) retries: u32,
-    /// How many images are fetched, or sources asked, at once
+    /// How many images are fetched, sources asked, or files hashed at once
     #[arg(long, short, global = true, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), env = "DISTRO_FETCH_JOBS", hide_env_values = true)]
     pub(crate) jobs: u16,
 }
@@ -229,6 +230,9 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Fetch pins and lay them out in a directory that any static server can serve
     Mirror(Mirror),
+    /// Make a simplestreams server for Incus and LXD of a folder of images; print where its index is
+    #[command(after_help = super::publish::LAYOUT)]
+    Publish(Publish),
 }
 
 #[derive(Args, Debug)]

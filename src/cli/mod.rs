@@ -22,6 +22,7 @@ mod namespace;
 mod output;
 mod pinned;
 mod progress;
+mod publish;
 mod pull;
 mod registry;
 mod select;
@@ -73,5 +74,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Man { folder } => generate::man(folder.as_deref()),
         Command::Pull(arguments) => pull::run(&context, &arguments),
         Command::Mirror(arguments) => mirror::run(&context, &arguments),
+        Command::Publish(arguments) => publish::run(&context, &arguments),
     }
 }

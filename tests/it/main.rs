@@ -37,6 +37,9 @@ mod archive;
 #[cfg(feature = "fsimg")]
 mod fsimg;
 
+#[cfg(feature = "publish")]
+mod publish;
+
 #[cfg(feature = "cli")]
 mod audit;
 #[cfg(feature = "cli")]

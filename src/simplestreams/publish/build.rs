@@ -113,12 +113,11 @@ impl Version {
         let mut files = Vec::with_capacity(self.files.len());
         let mut metadata: Vec<(&Found, Digest, Option<Sha256>)> = Vec::new();
         for file in self.files.iter().filter(|file| file.role.is_metadata()) {
-            let (hashed, state) = match file.known(known) {
-                Some(known) => (known.clone(), None),
-                None => {
-                    let (hashed, state) = work.hash(file, &[])?;
-                    (hashed, Some(state))
-                }
+            let (hashed, state) = if let Some(known) = file.known(known) {
+                (known.clone(), None)
+            } else {
+                let (hashed, state) = work.hash(file, &[])?;
+                (hashed, Some(state))
             };
             // Two with the same bytes make the same fingerprints.
             if metadata.iter().all(|it| it.1 != hashed.sha256) {
@@ -141,16 +140,14 @@ impl Version {
             }
             let mut states = Vec::new();
             for (file, sha256, state) in &mut *behind {
-                states.push(match state {
-                    Some(state) => state.clone(),
-                    None => {
-                        let (again, read) = work.hash(file, &[])?;
-                        if again.sha256 != *sha256 {
-                            return Err(changed(&file.name));
-                        }
-                        state.insert(read).clone()
+                if state.is_none() {
+                    let (again, read) = work.hash(file, &[])?;
+                    if again.sha256 != *sha256 {
+                        return Err(changed(&file.name));
                     }
-                });
+                    *state = Some(read);
+                }
+                states.extend(state.clone());
             }
             let (mut hashed, _) = work.hash(file, &states)?;
             let names = behind.iter().map(|it| it.1);
@@ -190,17 +187,15 @@ impl Work<'_, '_> {
         let cannot = |error| {
             Error::new(Kind::Local, format!("cannot open {}", file.name)).with_source(error)
         };
-        let folder = match &self.folder {
-            Some(folder) => folder,
-            None => {
-                let path = self.version.path.as_bytes();
-                let folder = sys::open_beneath(self.root, path, Beneath::Folder).map_err(cannot)?;
-                self.folder.insert(folder)
-            }
-        };
+        if self.folder.is_none() {
+            let path = self.version.path.as_bytes();
+            let folder = sys::open_beneath(self.root, path, Beneath::Folder).map_err(cannot)?;
+            self.folder = Some(folder);
+        }
+        let folder = self.folder.as_ref().unwrap_or(self.root);
         let settled = settle(file.changed);
         let open = document::open(folder, &file.name).map_err(cannot)?;
-        let hashes = hash(&open, before, self.buffer, self.progress)
+        let read = hash(&open, before, self.buffer, self.progress)
             .map_err(|error| error.about(&file.name))?;
         let (seen, ctime) =
             sys::look_closely(folder.as_fd(), file.name.as_bytes()).map_err(cannot)?;
@@ -208,7 +203,7 @@ impl Work<'_, '_> {
             a.identity == b.identity && a.size == b.size && a.mtime == b.mtime
         };
         let opened = sys::Node::Open(open.as_fd()).seen().map_err(cannot)?;
-        if hashes.size != seen.size || !same(&seen, &file.seen) || !same(&seen, &opened) {
+        if read.size != seen.size || !same(&seen, &file.seen) || !same(&seen, &opened) {
             return Err(changed(&file.name));
         }
         self.hashed += 1;
@@ -218,15 +213,11 @@ impl Work<'_, '_> {
             role: file.role.clone(),
             mark: file.mark(),
             settled: settled && ctime == file.changed,
-            sha256: hashes.sha256,
-            combined: hashes
-                .combined
-                .into_iter()
-                .map(|it| (nothing, it))
-                .collect(),
+            sha256: read.sha256,
+            combined: read.combined.into_iter().map(|it| (nothing, it)).collect(),
             about: None,
         };
-        Ok((hashed, hashes.state))
+        Ok((hashed, read.state))
     }
 }
 

@@ -70,10 +70,8 @@ impl Publisher {
         let files = files_of(&folder).map_err(refuse)?;
         let (parent, serial) = place(&folder, &files).map_err(|error| error.about(&name))?;
         let path = format!("{parent}/{serial}");
-        let _lock = match import.dry_run {
-            true => None,
-            false => Some(Lock::of(self, observer)?),
-        };
+        let lock = || Lock::of(self, observer);
+        let _lock = (!import.dry_run).then(lock).transpose()?;
         let transfer = Move {
             publisher: self,
             build,
@@ -124,16 +122,17 @@ impl Metadata {
                 .properties
                 .get(name)
                 .ok_or(format!("there is no {name} in properties"))?;
-            match is_plain(text) {
-                true => Ok(text.as_str()),
-                false => Err(format!(
-                    "{name} is {text:?}: letters, digits and . _ + ~ - are expected, at most 64"
-                )),
+            if is_plain(text) {
+                return Ok(text.as_str());
             }
+            Err(format!(
+                "{name} is {text:?}: letters, digits and . _ + ~ - are expected, at most 64"
+            ))
         };
-        let variant = match self.properties.contains_key("variant") {
-            true => property("variant")?,
-            false => "default",
+        let variant = if self.properties.contains_key("variant") {
+            property("variant")?
+        } else {
+            "default"
         };
         let arch = self
             .architecture
@@ -222,7 +221,8 @@ impl Move<'_> {
                 roles.push((file.name.clone(), file.role.clone()));
             }
         }
-        if let Some(why) = judge(roles.iter().map(|(name, role)| (&**name, role))) {
+        let roles: Vec<_> = roles.iter().map(|(name, role)| (&**name, role)).collect();
+        if let Some(why) = judge(&roles) {
             let message = format!("{} with {}: {why}", root.display(), self.build.display());
             return Err(Error::new(Kind::Format, message).with_path(root));
         }

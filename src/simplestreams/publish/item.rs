@@ -122,17 +122,15 @@ fn delta(name: &str) -> Option<Role> {
 }
 
 /// Why these files are no image, if they are none.
-pub(super) fn judge<'a>(
-    files: impl Iterator<Item = (&'a str, &'a Role)> + Clone,
-) -> Option<String> {
-    let has = |wanted: &dyn Fn(&Role) -> bool| files.clone().any(|(_, role)| wanted(role));
+pub(super) fn judge(files: &[(&str, &Role)]) -> Option<String> {
+    let has = |wanted: &dyn Fn(&Role) -> bool| files.iter().any(|(_, role)| wanted(role));
     let unified = has(&|role| *role == Role::Unified);
     let metadata = has(&Role::is_metadata);
     let root = has(&|role| matches!(role, Role::Root(_)));
-    for (name, role) in files.clone() {
+    for (name, role) in files {
         let twin = files
-            .clone()
-            .find(|(other, it)| *other < name && it.key() == role.key());
+            .iter()
+            .find(|(other, it)| other < name && it.key() == role.key());
         if let Some((other, _)) = twin {
             return Some(format!(
                 "{other} and {name} would be one item: remove one of them"
@@ -225,7 +223,8 @@ mod tests {
                 .split_whitespace()
                 .map(|name| (name, Role::of(name).unwrap()))
                 .collect();
-            let why = judge(files.iter().map(|(name, role)| (*name, role)));
+            let files: Vec<_> = files.iter().map(|(name, role)| (*name, role)).collect();
+            let why = judge(&files);
             match expect {
                 None => assert_eq!(why, None, "{names}"),
                 Some(words) => assert!(why.unwrap().contains(words), "{names}"),

@@ -9,6 +9,7 @@ mod build;
 mod document;
 mod hash;
 mod import;
+mod index;
 mod item;
 mod lock;
 mod metadata;

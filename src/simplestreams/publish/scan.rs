@@ -68,7 +68,7 @@ impl Scan {
         let mut scan = Self::default();
         let mut way = Vec::new();
         scan.level(&images, &mut way, &Settings::default());
-        scan.products.sort_by(|a, b| a.key().cmp(&b.key()));
+        scan.products.sort_by_key(Product::key);
         Ok(scan)
     }
 
@@ -233,7 +233,8 @@ pub(super) fn files_of(folder: &OwnedFd) -> Result<Vec<Found>, String> {
         });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    match judge(files.iter().map(|file| (&*file.name, &file.role))) {
+    let roles: Vec<_> = files.iter().map(|file| (&*file.name, &file.role)).collect();
+    match judge(&roles) {
         Some(why) => Err(why),
         None => Ok(files),
     }

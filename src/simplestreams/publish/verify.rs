@@ -7,8 +7,8 @@ use sha2::Sha256;
 
 use super::document;
 use super::hash::{Hashes, Progress, each, hash};
+use super::index::MAX_INDEX;
 use super::product::INDEX;
-use super::publisher::MAX_INDEX;
 use super::{Problem, Publisher};
 use crate::base::{Digest, decode_percent};
 use crate::error::{Error, Kind, Result};
@@ -128,14 +128,14 @@ impl Publisher {
             .items
             .iter()
             .partition(|item| !item.combined.is_empty());
-        let mut hashed: BTreeMap<&str, Option<Hashes>> = BTreeMap::new();
+        let mut read: BTreeMap<&str, Option<Hashes>> = BTreeMap::new();
         let mut states: Vec<Sha256> = Vec::new();
         for (item, is_metadata) in first
             .iter()
             .map(|item| (item, true))
             .chain(others.iter().map(|item| (item, false)))
         {
-            if hashed.contains_key(&*item.path) {
+            if read.contains_key(&*item.path) {
                 continue;
             }
             let before = if is_metadata { &[][..] } else { &states };
@@ -155,10 +155,10 @@ impl Publisher {
                     states.push(hashes.state.clone());
                 }
             }
-            hashed.insert(&item.path, hashes);
+            read.insert(&item.path, hashes);
         }
         for item in &version.items {
-            let Some(Some(hashes)) = hashed.get(&*item.path) else {
+            let Some(Some(hashes)) = read.get(&*item.path) else {
                 continue;
             };
             done.problems.extend(item.differs(hashes));
@@ -166,7 +166,7 @@ impl Publisher {
             for (key, expected) in &item.combined {
                 let root = others.iter().find(|root| root.is_root_of(key));
                 let actual = root
-                    .and_then(|root| hashed.get(&*root.path)?.as_ref())
+                    .and_then(|root| read.get(&*root.path)?.as_ref())
                     .and_then(|hashes| hashes.combined.get(at?));
                 let message = match (root, actual) {
                     // Without a tarball it is the fingerprint of something else.
