@@ -13,7 +13,6 @@ use distro_fetch::catalog::{Address, Image, Kind as Content, Pin};
 use distro_fetch::fetch::Reach;
 use distro_fetch::mirror::{Failure, Keeper, Mirrored, Options, Report, State};
 use distro_fetch::oci::{ImageReference, PullPolicy};
-use distro_fetch::simplestreams::publish::Problem;
 use distro_fetch::{Error, Kind, Url};
 use serde_json::{Value, json};
 
@@ -21,6 +20,7 @@ use super::context::{Arches, Context};
 use super::hints;
 use super::output::{self, harmless};
 use super::progress::Reporter;
+use super::publish::{left_out, problems};
 use super::registry::{self, Manner, Registry};
 use super::select;
 use super::signals;
@@ -161,14 +161,18 @@ fn tell(context: &Context, report: Report) -> Result<ExitCode> {
                 output::note(&format!("{}: not in the index: {why}", subject(pin)));
             }
         }
-        let index = report.index.iter();
-        for problem in index.flat_map(|it| it.problems.iter().chain(&it.warnings)) {
-            let Problem { path, message } = problem;
-            output::note(&harmless(&format!("{path}: {message}")));
+        if let Some(index) = &report.index {
+            left_out(&index.warnings);
         }
         output::note(&summary(&report));
     }
     let mut codes = Vec::new();
+    let index = report.index.as_ref();
+    if let Some(index) = index.filter(|it| !it.problems.is_empty()) {
+        left_out(&index.problems);
+        let code = ExitCode::from(Kind::Other.exit_code());
+        codes.push((rank(Kind::Other), code));
+    }
     let failed = report.failures.into_iter().map(|failure| failure.error);
     for error in failed.chain(report.stopped) {
         codes.push((
@@ -249,11 +253,6 @@ fn document(report: &Report) -> Value {
         })
         .collect();
     let failed: Vec<_> = report.failures.iter().map(failure).collect();
-    let problems = |list: &[Problem]| -> Vec<Value> {
-        let list = list.iter();
-        list.map(|it| json!({ "path": it.path, "message": it.message }))
-            .collect()
-    };
     let index = report.index.as_ref().map(|it| {
         json!({
             "products": it.products, "versions": it.versions, "changed": it.changed,

@@ -387,7 +387,7 @@ impl Run<'_> {
             .map_err(|error| Error::local("cannot create", images, error))?;
         let options = &self.keeper.options;
         let publisher = Publisher::open(self.stock.shelf.root())?;
-        let report = publisher.publish(
+        let mut report = publisher.publish(
             &publish::Options {
                 dry_run: false,
                 retain: options.retain,
@@ -397,8 +397,22 @@ impl Run<'_> {
             self.observer,
         )?;
         self.report.removed.extend(report.removed.iter().cloned());
+        report.problems.retain(|it| !self.is_upstreams(&it.path));
         self.report.index = Some(report);
         Ok(())
+    }
+
+    /// Whether a directory below `images/` is one of an upstream path, and no version is meant to be
+    /// there: cloud.debian.org keeps its disks in `images/cloud/trixie/20260712-2537/`.
+    fn is_upstreams(&self, path: &str) -> bool {
+        let below = format!("{path}/");
+        let ledger = &self.stock.ledger;
+        let is_version = ledger.rows.values().any(|row| {
+            let folder = row.indexed.as_ref().map(|it| it.folder.as_str());
+            folder.is_ok_and(|it| it == path || it.starts_with(&below))
+        });
+        let first = ledger.files.range(below.clone()..).next();
+        !is_version && first.is_some_and(|(file, _)| file.starts_with(&below))
     }
 
     fn save(&mut self) -> Result<()> {

@@ -31,3 +31,39 @@ const QCOW2: &[u8] = b"QFI\xfb";
 
 /// `SQUASHFS_MAGIC`, little endian.
 const SQUASHFS: &[u8] = b"hsqs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Rules};
+
+    #[test]
+    fn a_file_is_what_its_kind_and_its_first_bytes_say() {
+        let image = |kind: &str| {
+            let text = format!(
+                r#"{{"schema": 1, "origins": {{}}, "images": {{"demo-1": {{
+                    "distro": "demo", "version": "1", "kind": "{kind}", "arches": ["amd64"],
+                    "pins": {{}}
+                }}}}}}"#
+            );
+            Catalog::parse(&text, Rules::Overlay).unwrap().images[0].clone()
+        };
+        for (kind, start, expect) in [
+            ("rootfs", &b"\xfd7zXZ\0...."[..], "rootfs.tar.xz"),
+            ("rootfs", b"\x1f\x8b\x08....", "rootfs.tar.gz"),
+            ("rootfs", b"\x28\xb5\x2f\xfd..", "rootfs.tar.zst"),
+            ("rootfs", b"BZh91AY&SY", "rootfs.tar.bz2"),
+            ("rootfs", b"hsqs....", "rootfs.squashfs"),
+            ("rootfs", b"PK\x03\x04", "! its first bytes"),
+            ("rootfs", b"", "! its first bytes"),
+            ("rootfs", b"QFI\xfb", "! its first bytes"),
+            ("disk", b"QFI\xfb....", "disk.qcow2"),
+            ("disk", b"\xfd7zXZ\0....", "! a disk that is no qcow2"),
+            ("oci", b"{}", "! a container image"),
+        ] {
+            let got = root_name(&image(kind), start);
+            let got = got.map_or_else(|why| format!("! {why}"), str::to_owned);
+            assert!(got.starts_with(expect), "{kind} {start:?}: {got}");
+        }
+    }
+}

@@ -205,3 +205,41 @@ fn a_mirror_of_yesterday_is_no_answer_for_today() {
     let said: Said = said(command.args(["--mirror", &server.url("/"), "ensure", "alpine-3.21"]));
     assert_eq!(said.code, Some(6), "{said:?}");
 }
+
+/// Upstream paths may begin like those of versions, and be none.
+#[test]
+fn paths_below_images_need_not_be_versions() {
+    let world = World::new();
+    let mut list = Images::default();
+    for (name, snapshot, path) in [
+        (
+            "debian-13-cloud",
+            "20260712-2537",
+            "images/cloud/trixie/20260712-2537/d.qcow2",
+        ),
+        (
+            "arch-current-cloud",
+            "v20260801.174141",
+            "images/v20260801.174141/a.qcow2",
+        ),
+        ("odd-1", "20260102", "images/a/b/amd64/c/20260102/d.qcow2"),
+    ] {
+        let pin = world.up.pin(snapshot, path, &super::kit::qcow2());
+        list.add(name, "disk", json!({}), pin);
+    }
+    list.write(&world.catalog);
+    let said = world.run(&["--all", "--json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    let folders: Vec<_> = document["mirrored"].as_array().unwrap().iter().collect();
+    let folders: Vec<_> = folders.iter().map(|it| &it["index"]).collect();
+    assert_eq!(
+        folders,
+        [
+            "images/arch/current/amd64/cloud/20260801_17:41",
+            "images/debian/13/amd64/cloud/20260712_00:00",
+            "images/odd/1/amd64/default/20260102_00:00",
+        ]
+    );
+    assert_eq!(document["index"]["versions"], 3);
+}

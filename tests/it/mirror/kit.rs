@@ -219,7 +219,7 @@ pub(super) fn rootfs_gz(version: &str) -> Vec<u8> {
 }
 
 /// What begins as a disk of QEMU does; nobody here boots it.
-fn qcow2() -> Vec<u8> {
+pub(super) fn qcow2() -> Vec<u8> {
     let mut disk = b"QFI\xfb\0\0\0\x03".to_vec();
     disk.resize(65_536, 0);
     disk
