@@ -35,12 +35,25 @@ pub(crate) fn report(error: &anyhow::Error, json: bool, color: Color) -> ExitCod
         // If stdout is gone, too, the exit code still tells.
         let _ = output::json(&document(error));
     }
-    let mut text = format!("{}{:#}", color.red("error: "), Escaped(error));
-    for hint in hints(error) {
-        text.push_str(&format!("\n{}{hint}", color.cyan("hint: ")));
-    }
-    output::note(&text);
+    tell(std::slice::from_ref(error), color);
     ExitCode::from(code)
+}
+
+/// Says what went wrong, and at the end what to do next, each thing once.
+pub(crate) fn tell(errors: &[anyhow::Error], color: Color) {
+    let mut text = Vec::new();
+    let mut next = Vec::new();
+    for error in errors {
+        text.push(format!("{}{:#}", color.red("error: "), Escaped(error)));
+        for hint in hints(error) {
+            let hint = format!("{}{hint}", color.cyan("hint: "));
+            if !next.contains(&hint) {
+                next.push(hint);
+            }
+        }
+    }
+    text.append(&mut next);
+    output::note(&text.join("\n"));
 }
 
 /// The exit code of an error.

@@ -166,22 +166,20 @@ fn tell(context: &Context, report: Report) -> Result<ExitCode> {
         }
         output::note(&summary(&report));
     }
-    let mut codes = Vec::new();
-    let index = report.index.as_ref();
-    if let Some(index) = index.filter(|it| !it.problems.is_empty()) {
-        left_out(&index.problems);
-        let code = ExitCode::from(Kind::Other.exit_code());
-        codes.push((rank(Kind::Other), code));
-    }
+    let problems = report.index.map(|it| it.problems).unwrap_or_default();
+    left_out(&problems);
     let failed = report.failures.into_iter().map(|failure| failure.error);
-    for error in failed.chain(report.stopped) {
-        codes.push((
-            rank(error.kind()),
-            hints::report(&error.into(), false, context.color),
-        ));
-    }
-    let worst = codes.into_iter().min_by_key(|(rank, _)| *rank);
-    Ok(worst.map_or(ExitCode::SUCCESS, |(_, code)| code))
+    let mut errors: Vec<Error> = failed.chain(report.stopped).collect();
+    errors.sort_by_key(|error| rank(error.kind()));
+    let errors: Vec<anyhow::Error> = errors.into_iter().map(Into::into).collect();
+    Ok(match errors.first() {
+        None if problems.is_empty() => ExitCode::SUCCESS,
+        None => ExitCode::from(Kind::Other.exit_code()),
+        Some(worst) => {
+            hints::tell(&errors, context.color);
+            ExitCode::from(hints::code(worst))
+        }
+    })
 }
 
 /// The most actionable first: being stopped, this machine, wrong bytes, the network, then what
