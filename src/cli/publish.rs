@@ -124,7 +124,8 @@ fn judge(context: &Context, publisher: &Publisher, verified: &Verified) -> Resul
     let [first, ..] = verified.problems.as_slice() else {
         if !context.global.json && !context.global.quiet {
             let (files, bytes) = (verified.files, HumanBytes(verified.bytes));
-            output::result(&format!("{files} files, {bytes}: as the index says"))?;
+            let s = if files == 1 { "" } else { "s" };
+            output::result(&format!("{files} file{s}, {bytes}: as the index says"))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -170,8 +171,12 @@ fn tell(dry_run: bool, imported: &[Imported], report: &Report) {
         (false, true) => "the index is new",
         (true, true) => "the index would be new",
     };
+    let s = |count: &usize| if *count == 1 { "" } else { "s" };
     output::note(&format!(
-        "{products} products, {versions} versions; {hashed} files hashed, {reused} known; {index}"
+        "{products} product{}, {versions} version{}; {hashed} file{} hashed, {reused} known; {index}",
+        s(products),
+        s(versions),
+        s(hashed)
     ));
 }
 

@@ -14,10 +14,10 @@ use crate::http::{ALL, Bench, End, body, options};
 use crate::server::{Server, Step, file, head, reply};
 
 /// A certificate authority of our own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("the right one")
     }
 
@@ -29,13 +29,23 @@ impl Authority {
     }
 
     /// What a server needs that shows a certificate of ours.
-    fn server(&self, hosts: &[&str], change: impl Fn(&mut CertificateParams)) -> ServerConfig {
+    pub(crate) fn server(
+        &self,
+        hosts: &[&str],
+        change: impl Fn(&mut CertificateParams),
+    ) -> ServerConfig {
         let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         config(certificate.der().clone(), &key)
+    }
+
+    /// The certificate, for those who are to trust it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     /// Trusts us and nobody else.

@@ -93,6 +93,8 @@ impl Metadata {
             }
             found = Some(metadata);
         }
+        // What follows the end of the tar is not looked at: there are images with a newline behind
+        // the stream, and other generators read them.
         found.ok_or_else(|| Error::new(Kind::Format, format!("there is no {DOCUMENT} in it")))
     }
 
@@ -302,11 +304,11 @@ mod tests {
             ("a: *nobody", "unknown anchor"),
             ("a: [b", ""),
             ("a: \"b", "!"),
-            ("\tb: c", "!"),
         ] {
             check(text, expect);
         }
-        check(&"[".repeat(5000), "nested too deeply");
+        check(&"[".repeat(100), "nested too deeply");
+        check(&"[".repeat(5000), "recursion limit");
         check(&format!("x: [{}]", "a,".repeat(110_000)), "there is no end");
         assert!(Metadata::parse(b"os: \xff").is_err());
     }

@@ -161,12 +161,19 @@ impl Publisher {
             let Some(Some(hashes)) = read.get(&*item.path) else {
                 continue;
             };
-            done.problems.extend(item.differs(hashes));
+            if let Some(problem) = item.differs(hashes) {
+                // What it makes with others is wrong, too.
+                done.problems.push(problem);
+                continue;
+            }
             let at = behind.iter().position(|path| *path == item.path);
             for (key, expected) in &item.combined {
                 let root = others.iter().find(|root| root.is_root_of(key));
                 let actual = root
-                    .and_then(|root| read.get(&*root.path)?.as_ref())
+                    .and_then(|root| {
+                        let hashes = read.get(&*root.path)?.as_ref()?;
+                        root.differs(hashes).is_none().then_some(hashes)
+                    })
                     .and_then(|hashes| hashes.combined.get(at?));
                 let message = match (root, actual) {
                     // Without a tarball it is the fingerprint of something else.

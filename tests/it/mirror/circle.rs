@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::kit::{DISK_FOLDER, Images, LXC, MINI, MINI_FOLDER, Up, World, images, serve};
-use crate::harness::{Lab, Said, said, sha256, shared};
+use super::kit::{DISK_FOLDER, Images, LXC, MINI, MINI_FOLDER, World, images, real_alpine, serve};
+use crate::harness::{Said, said, sha256};
 
 /// What `ensure` brings from a mirror alone, into an empty cache.
 fn ensured(world: &World, mirror: &str, image: &str) -> Vec<u8> {
@@ -159,31 +159,16 @@ fn names_patterns_and_json() {
 /// Alpine's own release file, as its mirrors have it.
 #[test]
 fn the_real_alpine() {
-    let Some(folder) = shared("images/alpine") else {
+    let Some((world, body)) = real_alpine() else {
         return;
     };
-    let name = "alpine-minirootfs-3.20.3-x86_64.tar.gz";
-    let body = fs::read(folder.join(name)).unwrap();
-    let path = format!("alpine/v3.20/releases/x86_64/{name}");
-    let (lab, up) = (Lab::new(), Up::new());
-    let mut pin = up.pin("3.20.3", &path, &body);
-    pin["bumped_at"] = json!("2024-09-06");
-    let mut images = Images::default();
-    images.add("alpine-3.20-minirootfs", "rootfs", json!({}), pin);
-    let (catalog, mirror) = (lab.path("catalog.json"), lab.path("mirror"));
-    images.write(&catalog);
-    let world = World {
-        lab,
-        up,
-        catalog,
-        mirror,
-    };
     assert_eq!(world.run(&["--all", "--blobs"]).code, Some(0));
-    world.up.forget(&path);
+    let asked = world.up.requests();
     let server = serve(&world.mirror);
     for mirror in [server.url("/"), server.url("/blobs/sha256/{sha256}")] {
         assert!(ensured(&world, &mirror, "alpine-3.20-minirootfs") == body);
     }
+    assert_eq!(world.up.requests(), asked);
 }
 
 /// A bump is a cache miss: the mirror of yesterday does not have what is pinned today.

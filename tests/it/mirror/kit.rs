@@ -12,7 +12,7 @@ use distro_fetch::archive::{Entry, Kind, Packer, Time, pack_xz};
 use distro_fetch::base::decode_percent;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Lab, Said, said, sha256};
+use crate::harness::{Lab, Said, said, sha256, shared};
 use crate::server::{Seen, Server, Step, file, reply};
 
 /// An upstream: files by their paths.
@@ -152,6 +152,20 @@ impl World {
     pub(super) fn read(&self, path: &str) -> Vec<u8> {
         fs::read(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
+}
+
+/// The same with Alpine's own release file, as its mirrors have it, and the bytes of that.
+pub(super) fn real_alpine() -> Option<(World, Vec<u8>)> {
+    let name = "alpine-minirootfs-3.20.3-x86_64.tar.gz";
+    let body = fs::read(shared("images/alpine")?.join(name)).unwrap();
+    let world = World::new();
+    let path = format!("alpine/v3.20/releases/x86_64/{name}");
+    let mut pin = world.up.pin("3.20.3", &path, &body);
+    pin["bumped_at"] = json!("2024-09-06");
+    let mut images = Images::default();
+    images.add("alpine-3.20-minirootfs", "rootfs", json!({}), pin);
+    images.write(&world.catalog);
+    Some((world, body))
 }
 
 pub(super) fn images(up: &Up) -> Images {

@@ -194,7 +194,10 @@ fn a_build_that_is_none_changes_nothing() {
         ("metadata.yaml", good.as_bytes()),
         ("metadata.yaml", good.replace("alpine", "evil").as_bytes()),
     ]));
-    let bomb = xz(&vec![0; 65 << 20]);
+    let bomb = xz(&tar(&[
+        ("x", &vec![0; 65 << 20]),
+        ("metadata.yaml", good.as_bytes()),
+    ]));
     for (bytes, words) in [
         (with("os: alpine", "os: ../../x"), "os is \"../../x\""),
         (with("os: alpine", "os: .."), "os is"),

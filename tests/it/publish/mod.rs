@@ -8,3 +8,12 @@ mod problems;
 mod retention;
 mod reuse;
 mod truth;
+
+#[cfg(feature = "cli")]
+mod command;
+#[cfg(feature = "cli")]
+mod crowd;
+#[cfg(feature = "cli")]
+pub(crate) mod incus;
+#[cfg(feature = "cli")]
+mod judges;

@@ -53,7 +53,7 @@ fn the_newest_stay_and_what_an_index_named_stays_for_an_hour() {
     assert_eq!(serials(&yard), ["20260103", "20260104"]);
     // Each product has its own: the other one's only version is older, and stays.
     assert!(
-        yard.listed()[1].starts_with("other:1:amd64:default"),
+        yard.listed()[2].starts_with("other:1:amd64:default"),
         "{:?}",
         yard.listed()
     );
