@@ -40,31 +40,34 @@ pub(super) fn bring(
     }
     let reference = ImageReference::pinned(repository.parse()?, pin.sha256);
     let platform = Platform::of(pin.arch);
-    let pulled = puller.pull_for(&reference, Some((image.name.as_str(), &platform)), observer)?;
+    let brought = puller.pull_for(&reference, Some((image.name.as_str(), &platform)), observer)?;
     let cache = puller.store().cache();
     // Nobody sweeps away what is being copied.
     let _held = cache.share_blobs()?;
-    let parts = pulled.manifest.parts().map(|part| (part.digest, part.size));
-    for (digest, size) in parts.chain([(pulled.digest, None)]) {
+    let parts = brought
+        .manifest
+        .parts()
+        .map(|part| (part.digest, part.size));
+    for (digest, size) in parts.chain([(brought.digest, None)]) {
         copy(stock, cache, digest, size, tell)?;
     }
     let Platform {
         os,
         architecture,
         variant,
-    } = pulled.platform;
+    } = brought.platform;
     let row = Row {
         image: image.name.to_string(),
         arch: pin.arch,
         snapshot: pin.snapshot.to_string(),
         kind: Content::Oci,
-        sha256: pulled.digest,
-        size: pulled.manifest.size(),
+        sha256: brought.digest,
+        size: brought.manifest.size(),
         source: source(repository, pin.sha256),
         place: CONTAINERS.to_owned(),
         indexed: Err("a container image: it is in the OCI layout".to_owned()),
         container: Some(Container {
-            media_type: pulled.manifest.media_type,
+            media_type: brought.manifest.media_type,
             platform: (os, architecture, variant),
         }),
     };

@@ -112,12 +112,12 @@ impl<'a> Keeper<'a> {
         observer: &dyn Observer,
     ) -> Result<Report> {
         self.check_root()?;
-        let shelf = Shelf::open(&self.root)?;
-        let _lock = lock(&shelf, observer)?;
-        let ledger = shelf.read_ledger()?;
+        let files = Shelf::open(&self.root)?;
+        let _lock = lock(&files, observer)?;
+        let ledger = files.read_ledger()?;
         let plan = Plan::new(catalog, pins, &ledger)?;
         let stock = Stock {
-            shelf: &shelf,
+            shelf: &files,
             ledger,
             rehash: self.options.rehash,
         };
@@ -127,13 +127,8 @@ impl<'a> Keeper<'a> {
             report: Report::default(),
             observer,
         };
-        let Plan {
-            files,
-            containers,
-            failures,
-        } = plan;
-        run.report.failures = failures;
-        let outcome = run.steps(&files, &containers);
+        run.report.failures = plan.failures;
+        let outcome = run.steps(&plan.files, &plan.containers);
         // What was proven is known next time, however this one ended.
         let saved = run.save();
         run.report.stopped = outcome.and(saved).err();
