@@ -37,6 +37,7 @@ mod plan;
 mod report;
 mod retain;
 mod root;
+mod run;
 mod serial;
 mod shelf;
 mod stock;

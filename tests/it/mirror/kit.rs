@@ -81,14 +81,16 @@ impl Images {
         let (distro, version) = (words.next().unwrap(), words.next().unwrap());
         let mut image = json!({
             "distro": distro, "version": version, "kind": kind, "arches": ["amd64"],
-            "pins": { "amd64": pin },
+            "pins": {},
         });
+        image["pins"]["amd64"] = pin;
         if let Some(variant) = words.next() {
             image["variant"] = json!(variant);
         }
-        let image = image.as_object_mut().unwrap();
-        image.extend(extra.as_object().cloned().unwrap_or_default());
-        self.0.insert(name.to_owned(), Value::Object(image.clone()));
+        if let (Value::Object(image), Value::Object(extra)) = (&mut image, extra) {
+            image.extend(extra);
+        }
+        self.0.insert(name.to_owned(), image);
         self
     }
 

@@ -61,7 +61,7 @@ fn an_old_version_goes_with_all_its_names() {
     images.add("alpine-3.20-minirootfs", "rootfs", json!({}), pin);
     images.write(&world.catalog);
     let report = run(&world, 1, start + Duration::from_secs(60));
-    assert_eq!(report.removed, [String::new(); 0]);
+    assert!(report.removed.is_empty(), "{report:?}");
     for path in [MINI, &blob, MINI_FOLDER] {
         assert!(world.at(path).exists(), "{path}");
     }
