@@ -1,5 +1,6 @@
 //! One run of a keeper.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::keeper::{Keeper, stopped};
@@ -13,6 +14,7 @@ use super::stock::{Need, Stock};
 use super::{containers, metadata, page, retain, sums};
 use crate::archive::Format;
 use crate::base::Timestamp;
+use crate::cache::Rehash;
 use crate::catalog::{Image, Pin};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
@@ -41,6 +43,9 @@ impl Run<'_> {
             self.container(image, pin, repository)?;
         }
         containers::write_index(&mut self.stock)?;
+        if self.keeper.options.rehash == Rehash::Always {
+            self.look_at_the_rest()?;
+        }
         self.blobs()?;
         sums::write(&self.stock)?;
         self.save()?;
@@ -207,6 +212,39 @@ impl Run<'_> {
             return Err(error);
         }
         self.report.failures.push(Failure::of(image, pin, error));
+        Ok(())
+    }
+
+    /// Reads what this catalog does not pin any more. Who could bring it again is not known, so that
+    /// damage is told and no more.
+    fn look_at_the_rest(&mut self) -> Result<()> {
+        let done = self.report.mirrored.iter();
+        let done: BTreeSet<String> = done
+            .map(|it| key(&it.image, it.arch, &it.snapshot))
+            .collect();
+        let rows: Vec<Row> = self.stock.ledger.rows.values().cloned().collect();
+        for row in rows {
+            let is_file = row.container.is_none();
+            if !is_file || done.contains(&row.key()) {
+                continue;
+            }
+            let place = Place::parse(&row.place)?;
+            if let Some(why) = self.stock.fault(&place)? {
+                let path = self.stock.shelf.path(&place);
+                let message = format!(
+                    "{}: {} is damaged ({why}), and this catalog does not pin it: name one that \
+                     does with --catalog",
+                    row.key(),
+                    path.display()
+                );
+                self.report.failures.push(Failure {
+                    image: row.image,
+                    arch: row.arch,
+                    snapshot: row.snapshot,
+                    error: Error::new(Kind::Integrity, message).with_path(path),
+                });
+            }
+        }
         Ok(())
     }
 

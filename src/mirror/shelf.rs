@@ -116,17 +116,21 @@ impl Shelf {
         rehash: Rehash,
     ) -> Result<There> {
         let path = self.path(place);
+        let known = known.filter(|known| known.sha256 == bytes.sha256);
+        let damaged = |why: String| match known {
+            Some(_) => There::Damaged(why),
+            None => There::Other,
+        };
         let file = match sys::open_regular(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !sys::exists(&path) => {
                 return Ok(There::Nothing);
             }
-            Err(error) if sys::is_damage(&error) => return Ok(There::Other),
+            Err(error) if sys::is_damage(&error) => return Ok(damaged(error.to_string())),
             Err(error) => return Err(Error::local("cannot read", path, error)),
         };
         let cannot = |error| Error::local("cannot read", &path, error);
         let stamp = Stamp::of(&file).map_err(cannot)?;
-        let known = known.filter(|known| known.sha256 == bytes.sha256);
         if rehash == Rehash::IfTouched && known.is_some_and(|known| known.is(stamp)) {
             return Ok(There::Sound);
         }
@@ -140,8 +144,7 @@ impl Shelf {
                 Ok(There::Sound)
             }
             Err(Fault::Io(error)) if !sys::is_damage(&error) => Err(cannot(error)),
-            Err(fault) if known.is_some() => Ok(There::Damaged(words(&fault))),
-            Err(_) => Ok(There::Other),
+            Err(fault) => Ok(damaged(words(&fault))),
         }
     }
 
@@ -300,6 +303,11 @@ impl Shelf {
         let meta = fs::symlink_metadata(&path);
         let meta = meta.map_err(|error| Error::local("cannot look at", path, error))?;
         Ok(meta.len())
+    }
+
+    /// Whether two names mean one file.
+    pub(super) fn is_one(&self, a: &Place, b: &Place) -> bool {
+        sys::open_regular(&self.path(a)).is_ok_and(|file| sys::is_at(&file, &self.path(b)))
     }
 
     /// What a file is, whoever made it; `None` if there is none.

@@ -49,28 +49,43 @@ impl Stock<'_> {
     /// [`Kind::Other`] if something else is there: nobody's file is overwritten.
     pub(super) fn need(&mut self, place: &Place, bytes: Bytes) -> Result<Need> {
         let known = self.ledger.files.get(place.as_str()).copied();
-        Ok(
-            match self.shelf.look(place, bytes, known.as_ref(), self.rehash)? {
-                There::Nothing => Need::File,
-                There::Damaged(_) => Need::Repair,
-                There::Sound => {
-                    // Looked at again, it need not be read a second time in this run.
-                    if known.is_none_or(|known| known.sha256 != bytes.sha256) {
-                        let size = self.shelf.size(place)?;
-                        self.note(
-                            place,
-                            Kept {
-                                sha256: bytes.sha256,
-                                size,
-                                mtime: bytes.time.0,
-                            },
-                        );
-                    }
-                    Need::Nothing
-                }
-                There::Other => return Err(self.in_the_way(place)),
-            },
-        )
+        let there = self.shelf.look(place, bytes, known.as_ref(), self.rehash)?;
+        match there {
+            There::Nothing => return Ok(Need::File),
+            There::Damaged(_) => return Ok(Need::Repair),
+            // Nothing else may have the name of a hash.
+            There::Other if place.split().1 == bytes.sha256.to_string() => return Ok(Need::Repair),
+            There::Other => return Err(self.in_the_way(place)),
+            There::Sound => {}
+        }
+        if known.is_none_or(|known| known.sha256 != bytes.sha256) {
+            let kept = Kept {
+                sha256: bytes.sha256,
+                size: self.shelf.size(place)?,
+                mtime: bytes.time.0,
+            };
+            self.note(place, kept);
+        }
+        Ok(Need::Nothing)
+    }
+
+    /// What is wrong with a file of the ledger, if anything is.
+    pub(super) fn fault(&self, place: &Place) -> Result<Option<String>> {
+        let Some(known) = self.ledger.files.get(place.as_str()) else {
+            return Ok(Some("it is not in the record".to_owned()));
+        };
+        let bytes = Bytes {
+            sha256: known.sha256,
+            size: Some(known.size),
+            time: Timestamp(known.mtime),
+        };
+        let there = self.shelf.look(place, bytes, Some(known), self.rehash)?;
+        Ok(match there {
+            There::Sound => None,
+            There::Nothing => Some("it is not there".to_owned()),
+            There::Damaged(why) => Some(why),
+            There::Other => Some("it is something else".to_owned()),
+        })
     }
 
     /// A copy of a file.
@@ -89,7 +104,7 @@ impl Stock<'_> {
         Ok(())
     }
 
-    /// A second name for a file that is here; whether there was none.
+    /// A second name for a file that is here, and was looked at.
     pub(super) fn link(
         &mut self,
         from: &Place,
@@ -98,6 +113,12 @@ impl Stock<'_> {
         tell: &mut Tell<'_>,
     ) -> Result<()> {
         if from == to {
+            return Ok(());
+        }
+        // The first name has just been looked at.
+        let known = self.ledger.files.get(from.as_str()).copied();
+        if let Some(known) = known.filter(|_| self.shelf.is_one(from, to)) {
+            self.note(to, known);
             return Ok(());
         }
         let need = self.need(to, bytes)?;

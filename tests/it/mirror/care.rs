@@ -99,3 +99,47 @@ fn a_copy_of_a_mirror_is_a_mirror() {
     assert_eq!(world.up.requests(), asked);
     is_servable(&copy, "a copy");
 }
+
+#[test]
+fn verify_reads_what_is_pinned_no_more() {
+    let world = World::new();
+    assert_eq!(world.run(&["--all", "--blobs"]).code, Some(0));
+    let path = format!("{LXC}/rootfs.tar.xz");
+    flip(&world.at(&path), true);
+    assert_eq!(world.run(&["ubuntu-26.04-raw"]).code, Some(0));
+    let said = world.run(&["ubuntu-26.04-raw", "--verify"]);
+    assert_eq!(said.code, Some(7), "{said:?}");
+    for text in ["alpine-3.21 amd64 20260128_13:00", "does not pin it"] {
+        assert!(said.stderr.contains(text), "{text}: {said:?}");
+    }
+}
+
+/// A name that is a hash is nobody's but that hash's.
+#[test]
+fn blobs_are_what_they_are_called() {
+    let world = World::new();
+    assert_eq!(world.run(&["alpine-3.21"]).code, Some(0));
+    let bytes = world.read(&format!("{LXC}/rootfs.tar.xz"));
+    let blob = format!("blobs/sha256/{}", crate::harness::sha256(&bytes));
+    fs::create_dir_all(world.at("blobs/sha256")).unwrap();
+    fs::write(world.at(&blob), "something else").unwrap();
+    assert_eq!(world.run(&["alpine-3.21", "--blobs"]).code, Some(0));
+    assert!(world.read(&blob) == bytes);
+}
+
+/// A link in the place of a file is damage, and is not followed.
+#[test]
+fn a_link_is_replaced_and_not_followed() {
+    let world = World::new();
+    assert_eq!(world.run(&["--all"]).code, Some(0));
+    let victim = world.lab.path("victim");
+    fs::write(&victim, "mine").unwrap();
+    fs::remove_file(world.at(MINI)).unwrap();
+    std::os::unix::fs::symlink(&victim, world.at(MINI)).unwrap();
+    let said = world.run(&["--all"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("repaired "), "{said:?}");
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    assert!(!world.at(MINI).is_symlink());
+    assert!(world.read(MINI) == rootfs_gz("3.20"));
+}
