@@ -5,6 +5,8 @@
 //! a size is a whole number, a hash has its length, a path stays below its server. The format has
 //! no written standard; it is what simplestreams' Python tools, LXD and Incus agree on (`FORMAT`
 //! in the sources of simplestreams; `shared/simplestreams` in those of Incus).
+//!
+//! With the feature `publish`, `publish` writes such documents over a folder of images.
 
 mod json;
 mod path;

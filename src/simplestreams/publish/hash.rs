@@ -126,7 +126,7 @@ pub(super) fn each<T: Sync, R: Send>(
     work: impl Fn(&T, &mut Vec<u8>) -> R + Sync,
 ) -> Vec<R> {
     let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(weight(&items[at])));
+    order.sort_by_cached_key(|&at| std::cmp::Reverse(weight(&items[at])));
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
     let thread = || {

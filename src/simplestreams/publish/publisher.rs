@@ -33,6 +33,18 @@ pub struct Options {
     pub now: SystemTime,
 }
 
+impl Default for Options {
+    /// Write, keep everything, a thread for each processor, and the time is now.
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            retain: None,
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            now: SystemTime::now(),
+        }
+    }
+}
+
 /// A folder with images in it that becomes a simplestreams server.
 #[derive(Debug)]
 pub struct Publisher {
