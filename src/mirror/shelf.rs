@@ -160,7 +160,7 @@ impl Shelf {
         tell: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Kept> {
         let path = self.path(place);
-        let cannot = |error| Error::local("cannot write", &path, error);
+        let cannot = |error| unwritten("cannot write", &path, error);
         self.make_folders(place)?;
         let draft = Draft::beside(&path).map_err(cannot)?;
         let mut stopped = None;
@@ -206,7 +206,7 @@ impl Shelf {
         overwrite: Overwrite,
     ) -> Result<Kept> {
         let path = self.path(place);
-        let cannot = |error| Error::local("cannot write", &path, error);
+        let cannot = |error| unwritten("cannot write", &path, error);
         self.make_folders(place)?;
         let draft = Draft::beside(&path).map_err(cannot)?;
         draft.file().write_all(content).map_err(cannot)?;
@@ -222,7 +222,7 @@ impl Shelf {
         let sealed = draft.file().set_modified(moment(time));
         sealed
             .and_then(|()| sys::seal(draft.file()))
-            .map_err(|error| Error::local("cannot write below", &self.root, error))?;
+            .map_err(|error| unwritten("cannot write below", &self.root, error))?;
         draft.commit(overwrite)
     }
 
@@ -237,7 +237,7 @@ impl Shelf {
     ) -> Result<Kept> {
         self.make_folders(to)?;
         let (source, target) = (self.path(from), self.path(to));
-        let cannot = |error| Error::local("cannot link", &target, error);
+        let cannot = |error| unwritten("cannot link", &target, error);
         let linked = match overwrite {
             Overwrite::No => sys::link(&source, &target),
             Overwrite::Yes => {
@@ -270,7 +270,7 @@ impl Shelf {
         if fs::read(&path).is_ok_and(|old| old == content) {
             return Ok(false);
         }
-        let cannot = |error| Error::local("cannot write", &path, error);
+        let cannot = |error| unwritten("cannot write", &path, error);
         self.make_folders(place)?;
         let draft = Draft::beside(&path).map_err(cannot)?;
         draft.file().write_all(content).map_err(cannot)?;
@@ -358,7 +358,7 @@ impl Shelf {
                 Err(_) if path.is_dir() => Ok(()),
                 other => other,
             };
-            made.map_err(|error| Error::local("cannot create", path, error))?;
+            made.map_err(|error| unwritten("cannot create", &path, error))?;
         }
         Ok(())
     }
@@ -384,6 +384,20 @@ fn words(fault: &Fault) -> String {
         Fault::Short { got, expected } => format!("{got} bytes where {expected} are pinned"),
         Fault::Long { allowed } => format!("more than {allowed} bytes"),
         Fault::Mismatch { actual, .. } => format!("it hashes to {actual}"),
+    }
+}
+
+/// A full disk is the mirror's own here, and no cache makes room on it.
+fn unwritten(doing: &str, path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let message = format!(
+                "{doing} {}: no space is left for the mirror; --retain N takes out old versions",
+                path.display()
+            );
+            Error::new(Kind::Local, message).with_path(path)
+        }
+        _ => Error::local(doing, path, error),
     }
 }
 
