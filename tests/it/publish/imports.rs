@@ -1,6 +1,7 @@
 //! A build comes to its place.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use distro_fetch::event::Silent;
@@ -41,7 +42,6 @@ fn a_build_is_moved_or_copied_to_where_its_metadata_says() {
         assert_eq!(there(&yard), names.map(|name| format!("{SERIAL}{name}")));
         let place = yard.root.join(&imported.path);
         assert_eq!(fs::read(place.join("rootfs.squashfs")).unwrap(), b"root");
-        use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(
             fs::metadata(&place).unwrap().permissions().mode() & 0o777,
             0o755

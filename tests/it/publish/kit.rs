@@ -134,7 +134,9 @@ pub(crate) fn options() -> Options {
 /// In hex, over several pieces.
 pub(crate) fn sha256(pieces: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
-    pieces.iter().for_each(|piece| hash.update(piece));
+    for piece in pieces {
+        hash.update(piece);
+    }
     let hex = hash.finalize();
     hex.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -92,7 +92,7 @@ fn a_state_that_is_not_ours_is_none() {
     type Spoil = fn(&Yard);
     let spoils: [(&str, Spoil); 9] = [
         ("gone", |yard| {
-            fs::remove_file(yard.root.join(STATE)).unwrap()
+            fs::remove_file(yard.root.join(STATE)).unwrap();
         }),
         ("torn", |yard| {
             let path = yard.root.join(STATE);
@@ -105,13 +105,13 @@ fn a_state_that_is_not_ours_is_none() {
                 .unwrap();
         }),
         ("empty", |yard| {
-            fs::write(yard.root.join(STATE), b"").unwrap()
+            fs::write(yard.root.join(STATE), b"").unwrap();
         }),
         ("another version", |yard| {
             fs::write(yard.root.join(STATE), b"distro-fetch publish 9\n").unwrap();
         }),
         ("not text", |yard| {
-            fs::write(yard.root.join(STATE), [0xff; 99]).unwrap()
+            fs::write(yard.root.join(STATE), [0xff; 99]).unwrap();
         }),
         ("a hash was changed", |yard| {
             let path = yard.root.join(STATE);

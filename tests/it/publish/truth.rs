@@ -81,7 +81,7 @@ fn an_index_that_lies_is_found_out() {
     }
     let bends: [(&str, Bend); 11] = [
         ("no root", |it| {
-            drop(item(it).as_object_mut().unwrap().remove("root.squashfs"))
+            drop(item(it).as_object_mut().unwrap().remove("root.squashfs"));
         }),
         ("combined_squashfs_sha256 is", |it| {
             item(it)["incus.tar.xz"]["combined_squashfs_sha256"] = json!(sha256(&[b"x"]));
@@ -90,10 +90,10 @@ fn an_index_that_lies_is_found_out() {
             item(it)["lxd.tar.xz"]["combined_sha256"] = json!(sha256(&[b"x"]));
         }),
         ("SHA-256", |it| {
-            item(it)["disk.qcow2"]["sha256"] = json!(sha256(&[b"x"]))
+            item(it)["disk.qcow2"]["sha256"] = json!(sha256(&[b"x"]));
         }),
         ("bytes in the index", |it| {
-            item(it)["disk.qcow2"]["size"] = json!(5)
+            item(it)["disk.qcow2"]["size"] = json!(5);
         }),
         ("no size or SHA-256", |it| {
             drop(
@@ -104,19 +104,19 @@ fn an_index_that_lies_is_found_out() {
             );
         }),
         ("somewhere else", |it| {
-            item(it)["disk.qcow2"]["path"] = json!("/etc/passwd")
+            item(it)["disk.qcow2"]["path"] = json!("/etc/passwd");
         }),
         ("`..`", |it| {
-            item(it)["disk.qcow2"]["path"] = json!("images/../../x")
+            item(it)["disk.qcow2"]["path"] = json!("images/../../x");
         }),
         ("somewhere else", |it| {
-            item(it)["disk.qcow2"]["path"] = json!("//evil/x")
+            item(it)["disk.qcow2"]["path"] = json!("//evil/x");
         }),
         ("somewhere else", |it| {
-            item(it)["disk.qcow2"]["path"] = json!("https://evil/x")
+            item(it)["disk.qcow2"]["path"] = json!("https://evil/x");
         }),
         ("may hide", |it| {
-            item(it)["disk.qcow2"]["path"] = json!("images/%2e%2e/x")
+            item(it)["disk.qcow2"]["path"] = json!("images/%2e%2e/x");
         }),
     ];
     for (words, bend) in bends {
