@@ -144,10 +144,7 @@ impl Reporter {
                 || "another process".to_owned(),
                 |pid| format!("process {pid}"),
             );
-            self.warn(
-                subject,
-                &format!("waiting for {who}, which is fetching it ({lock})"),
-            );
+            self.warn(subject, &format!("waiting for {who}, which holds {lock}"));
         }
     }
 

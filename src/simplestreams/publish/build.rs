@@ -38,7 +38,7 @@ pub(super) struct Hashed {
     /// Of a root: the hash of a metadata tarball, and the one of it with the root behind it.
     pub(super) combined: Vec<(Digest, Digest)>,
     /// Of metadata: what it says of its product, if somebody looked.
-    pub(super) about: Option<About>,
+    pub(super) about: Option<Box<About>>,
 }
 
 /// What tells that a file is the one that was hashed.

@@ -176,6 +176,10 @@ impl Publisher {
             }
             return Err(Error::new(Kind::Cancelled, message));
         }
+        // What was known is in the builds now; for many versions it is the largest thing in memory.
+        for folder in state.folders.values_mut() {
+            folder.files = Vec::new();
+        }
         let mut builds = versions.iter().zip(builds);
         let mut products = Vec::new();
         for (found, versions) in found.into_iter().zip(&taken) {
@@ -225,7 +229,7 @@ impl Publisher {
                     .map_err(|error| Error::new(Kind::Local, "cannot open it").with_source(error))
                     .and_then(|file| Metadata::of_tarball(file, extent));
                 match read {
-                    Ok(metadata) => file.about = Some(About::of_image(&metadata)),
+                    Ok(metadata) => file.about = Some(Box::new(About::of_image(&metadata))),
                     Err(error) => warnings.push(Problem {
                         path,
                         message: format!("its metadata cannot be read: {error}"),
@@ -233,7 +237,7 @@ impl Publisher {
                 }
             }
             if let Some(about) = &file.about {
-                product.about = product.about.clone().or(about.clone());
+                product.about = product.about.clone().or((**about).clone());
             }
             return;
         }

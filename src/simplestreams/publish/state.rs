@@ -100,7 +100,9 @@ impl State {
                     here = Some(folder);
                 }
                 "file" => here.as_mut()?.files.push(file(rest)?),
-                "about" => here.as_mut()?.files.last_mut()?.about = Some(About::parse(rest)?),
+                "about" => {
+                    here.as_mut()?.files.last_mut()?.about = Some(Box::new(About::parse(rest)?));
+                }
                 _ => return None,
             }
         }
@@ -202,11 +204,11 @@ mod tests {
             settled,
             sha256: digest(1),
             combined: vec![(digest(2), digest(3)), (digest(4), digest(5))],
-            about: Some(About {
+            about: Some(Box::new(About {
                 release_title: Some("a \"b\" c".to_owned()),
                 aliases: Some(vec!["a/b".to_owned(), "c".to_owned()]),
                 ..About::default()
-            }),
+            })),
         };
         State {
             folders: BTreeMap::from([(
