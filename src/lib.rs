@@ -25,6 +25,8 @@ pub mod fetch;
 pub mod fsimg;
 #[cfg(feature = "fetch")]
 pub mod io;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "fetch")]
 pub mod net;
 #[cfg(feature = "fetch")]

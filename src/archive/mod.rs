@@ -57,3 +57,4 @@ pub use self::input::error_of;
 pub use self::packer::Packer;
 pub use self::reader::{Empty, End, Entries, Reader};
 pub use self::thread::Threaded;
+pub use self::xz::pack_xz;

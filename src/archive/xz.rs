@@ -6,14 +6,14 @@
 use std::io::{self, BufRead, Read};
 
 use xz2::stream::{
-    Action, Error as LzmaError, IGNORE_CHECK, MtStreamBuilder, Status, Stream,
+    Action, Check, Error as LzmaError, IGNORE_CHECK, MtStreamBuilder, Status, Stream,
     TELL_UNSUPPORTED_CHECK,
 };
 
 use super::codec::{step, trailing};
 use super::decode::{Checks, Format};
 use super::input::{Input, io_error};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 
 /// A decoder of xz streams.
 pub(super) struct Xz<R> {
@@ -114,6 +114,26 @@ fn open<R: Read>(input: &mut Input<R>, memory: u64, checks: Checks) -> io::Resul
     stream.map_err(|error| explain(error, memory))
 }
 
+/// Compresses a few bytes: one block with a CRC64, by one thread. The outcome depends on nothing
+/// but the bytes.
+///
+/// # Errors
+/// [`Kind::Other`] if liblzma has no memory.
+pub fn pack_xz(bytes: &[u8]) -> Result<Vec<u8>> {
+    let failed = |error| Error::new(Kind::Other, "cannot compress").with_source(error);
+    let mut stream = Stream::new_easy_encoder(PRESET, Check::Crc64).map_err(failed)?;
+    let mut packed = Vec::with_capacity(bytes.len() + 256);
+    loop {
+        let read = step(0, stream.total_in());
+        let rest = bytes.get(read..).unwrap_or_default();
+        packed.reserve(4096);
+        let status = stream.process_vec(rest, &mut packed, Action::Finish);
+        if status.map_err(failed)? == Status::StreamEnd {
+            return Ok(packed);
+        }
+    }
+}
+
 /// What liblzma's codes mean to a user.
 fn explain(error: LzmaError, memory: u64) -> io::Error {
     let message = match error {
@@ -127,6 +147,9 @@ fn explain(error: LzmaError, memory: u64) -> io::Error {
     };
     io_error(Error::new(Kind::Format, message))
 }
+
+/// What `xz` does when it is told nothing.
+const PRESET: u32 = 6;
 
 /// Where the stream header keeps the kind of its check (section 2.1.1.2).
 const STREAM_CHECK: usize = 7;

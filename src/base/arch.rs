@@ -64,6 +64,20 @@ impl Arch {
         }
     }
 
+    /// The kernel's name, as `uname -m` prints it and most distributions write it in file names.
+    pub const fn uname(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+            Self::Armhf => "armv7l",
+            Self::Armv6 => "armv6l",
+            Self::I386 => "i686",
+            Self::Loong64 => "loongarch64",
+            Self::Ppc64el => "ppc64le",
+            Self::Armel | Self::Riscv64 | Self::S390x => self.as_str(),
+        }
+    }
+
     /// The name of the enum's variant: what generated Rust says.
     #[doc(hidden)]
     pub const fn variant(self) -> &'static str {
@@ -171,6 +185,7 @@ mod tests {
         assert!(Arch::ALL.is_sorted_by_key(|arch| arch.as_str()));
         for arch in Arch::ALL {
             assert_eq!(arch.as_str().parse::<Arch>().unwrap(), *arch);
+            assert_eq!(arch.uname().parse::<Arch>().unwrap(), *arch);
             assert_eq!(format!("{arch:?}"), arch.variant());
         }
     }

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::convert::Convert;
 use super::fsimg::ImageOptions;
+use super::mirror::Mirror;
 use super::publish::Publish;
 use super::pull::Pull;
 use super::registry::Registry;
@@ -227,6 +228,8 @@ pub(crate) enum Command {
     },
     /// Bring container images into the cache; print NAME@sha256:… per image
     Pull(Pull),
+    /// Fetch pins and lay them out in a directory that any static server can serve
+    Mirror(Mirror),
     /// Make a simplestreams server for Incus and LXD of a folder of images; print where its index is
     #[command(after_help = super::publish::LAYOUT)]
     Publish(Publish),

@@ -35,12 +35,25 @@ pub(crate) fn report(error: &anyhow::Error, json: bool, color: Color) -> ExitCod
         // If stdout is gone, too, the exit code still tells.
         let _ = output::json(&document(error));
     }
-    let mut text = format!("{}{:#}", color.red("error: "), Escaped(error));
-    for hint in hints(error) {
-        text.push_str(&format!("\n{}{hint}", color.cyan("hint: ")));
-    }
-    output::note(&text);
+    tell(std::slice::from_ref(error), color);
     ExitCode::from(code)
+}
+
+/// Says what went wrong, and at the end what to do next, each thing once.
+pub(crate) fn tell(errors: &[anyhow::Error], color: Color) {
+    let mut text = Vec::new();
+    let mut next = Vec::new();
+    for error in errors {
+        text.push(format!("{}{:#}", color.red("error: "), Escaped(error)));
+        for hint in hints(error) {
+            let hint = format!("{}{hint}", color.cyan("hint: "));
+            if !next.contains(&hint) {
+                next.push(hint);
+            }
+        }
+    }
+    text.append(&mut next);
+    output::note(&text.join("\n"));
 }
 
 /// The exit code of an error.
@@ -57,31 +70,36 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
 
 fn document(error: &anyhow::Error) -> serde_json::Value {
     if let Some(error) = error.downcast_ref::<Error>() {
-        let attempts: Vec<_> = error
-            .attempts()
-            .iter()
-            .map(|attempt| json!({ "url": attempt.url, "verdict": attempt.verdict }))
-            .collect();
-        let mut body = json!({
-            "kind": error.kind().as_str(),
-            "message": error.message(),
-            "attempts": attempts,
-        });
-        if !error.suggestions().is_empty() {
-            body["suggestions"] = json!(error.suggestions());
-        }
-        if let Some(digests) = error.digests() {
-            body["expected"] = json!(digests.expected);
-            body["actual"] = json!(digests.actual);
-        }
-        if let Some(path) = error.path() {
-            body["path"] = json!(path.to_string_lossy());
-        }
-        return json!({ "error": body });
+        return json!({ "error": body(error) });
     }
     let usage = error.downcast_ref::<Usage>().is_some();
     let kind = if usage { "usage" } else { Kind::Other.as_str() };
     json!({ "error": { "kind": kind, "message": format!("{error:#}"), "attempts": [] } })
+}
+
+/// An error as it stands in a document.
+pub(crate) fn body(error: &Error) -> serde_json::Value {
+    let attempts: Vec<_> = error
+        .attempts()
+        .iter()
+        .map(|attempt| json!({ "url": attempt.url, "verdict": attempt.verdict }))
+        .collect();
+    let mut body = json!({
+        "kind": error.kind().as_str(),
+        "message": error.message(),
+        "attempts": attempts,
+    });
+    if !error.suggestions().is_empty() {
+        body["suggestions"] = json!(error.suggestions());
+    }
+    if let Some(digests) = error.digests() {
+        body["expected"] = json!(digests.expected);
+        body["actual"] = json!(digests.actual);
+    }
+    if let Some(path) = error.path() {
+        body["path"] = json!(path.to_string_lossy());
+    }
+    body
 }
 
 /// What to do next: one command, where there is one.

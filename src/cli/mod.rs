@@ -18,6 +18,7 @@ mod generate;
 mod hints;
 mod images;
 mod list;
+mod mirror;
 mod namespace;
 mod output;
 mod pinned;
@@ -73,6 +74,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::man(folder.as_deref()),
         Command::Pull(arguments) => pull::run(&context, &arguments),
+        Command::Mirror(arguments) => mirror::run(&context, &arguments),
         Command::Publish(arguments) => publish::run(&context, &arguments),
     }
 }

@@ -181,7 +181,7 @@ fn tell(dry_run: bool, imported: &[Imported], report: &Report) {
 }
 
 /// What was left out is said also to those who want quiet: it is why the code is not 0.
-fn left_out(problems: &[Problem]) {
+pub(crate) fn left_out(problems: &[Problem]) {
     for Problem { path, message } in problems {
         output::note(&harmless(&format!("{path}: {message}")));
     }
@@ -205,7 +205,7 @@ fn document(publisher: &Publisher, imported: &[Imported], report: &Report) -> Va
     })
 }
 
-fn problems(list: &[Problem]) -> Value {
+pub(crate) fn problems(list: &[Problem]) -> Value {
     let entry = |it: &Problem| json!({ "path": it.path, "message": it.message });
     list.iter().map(entry).collect()
 }

@@ -155,7 +155,7 @@ pub(crate) enum Missing {
     Tell,
 }
 
-fn host() -> Result<Arch> {
+pub(crate) fn host() -> Result<Arch> {
     Arch::host().ok_or_else(|| {
         let message = "this machine's architecture is not one of ours: name one with --arch";
         Error::new(Kind::Unknown, message).into()

@@ -55,6 +55,8 @@ mod disk_vm;
 #[cfg(feature = "cli")]
 mod layouts;
 #[cfg(feature = "cli")]
+mod mirror;
+#[cfg(feature = "cli")]
 mod outlook;
 #[cfg(feature = "cli")]
 mod pull;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("cli", 8),
     ("audit", 7),
+    ("mirror", 7),
     ("rootfs", 7),
     ("oci", 6),
     ("fetch", 5),

@@ -16,7 +16,7 @@ pub(super) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// What is on a server, by the end of its path: the type, the bytes.
 #[derive(Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<BTreeMap<String, Item>>>);
+pub(crate) struct Shelf(Arc<Mutex<BTreeMap<String, Item>>>);
 
 /// A type, and bytes.
 type Item = (String, Vec<u8>);
@@ -32,7 +32,7 @@ impl Shelf {
     }
 
     /// A manifest or index, under its digest and perhaps a tag.
-    pub(super) fn manifest(&self, tag: Option<&str>, document: &Value) -> String {
+    pub(crate) fn manifest(&self, tag: Option<&str>, document: &Value) -> String {
         let bytes = document.to_string().into_bytes();
         let media_type = document["mediaType"].as_str().unwrap_or(MANIFEST);
         let digest = digest(&bytes);
@@ -54,7 +54,7 @@ impl Shelf {
     }
 
     /// An image with these layers; its manifest, which is not put there yet.
-    pub(super) fn image(&self, platform: &str, layers: &[&[u8]]) -> Value {
+    pub(crate) fn image(&self, platform: &str, layers: &[&[u8]]) -> Value {
         let words: Vec<&str> = platform.split('/').collect();
         let ids = layers.iter().map(|layer| digest(layer));
         let mut config = json!({
@@ -113,7 +113,7 @@ impl Shelf {
         }
     }
 
-    pub(super) fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         let items = self.clone();
         Server::start(move |seen, _| items.answer(seen))
     }

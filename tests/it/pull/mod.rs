@@ -6,5 +6,5 @@ mod hostile;
 mod judges;
 mod keep;
 mod kill;
-mod kit;
+pub(crate) mod kit;
 mod pins;

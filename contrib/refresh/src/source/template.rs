@@ -2,25 +2,11 @@
 
 use distro_fetch::Arch;
 
-/// The kernel's name of an architecture, as most distributions write it in file names.
-pub(super) const fn uname(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Amd64 => "x86_64",
-        Arch::Arm64 => "aarch64",
-        Arch::Armhf => "armv7l",
-        Arch::Armv6 => "armv6l",
-        Arch::I386 => "i686",
-        Arch::Loong64 => "loongarch64",
-        Arch::Ppc64el => "ppc64le",
-        arch => arch.as_str(),
-    }
-}
-
 /// Fills in what is known of the architecture.
 pub(super) fn for_arch(template: &str, arch: Arch) -> String {
     template
         .replace("{arch}", arch.as_str())
-        .replace("{uname}", uname(arch))
+        .replace("{uname}", arch.uname())
 }
 
 /// Fills in a snapshot, and the point release that it begins with.

@@ -7,6 +7,7 @@
 mod checksums;
 mod command;
 mod facts;
+mod mirror;
 mod person;
 mod replay;
 mod rules;
