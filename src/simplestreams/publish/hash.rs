@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::base::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, What};
+use crate::sys;
 
 /// What a single read of a file gives.
 pub(super) struct Hashes {
@@ -126,25 +126,11 @@ pub(super) fn each<T: Sync, R: Send>(
     work: impl Fn(&T, &mut Vec<u8>) -> R + Sync,
 ) -> Vec<R> {
     let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by_cached_key(|&at| std::cmp::Reverse(weight(&items[at])));
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
-    let thread = || {
-        let mut buffer = Vec::new();
-        while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = work(&items[at], &mut buffer);
-            done.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((at, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..jobs.get().min(items.len()) {
-            scope.spawn(thread);
-        }
-        thread();
+    order.sort_by_key(|&at| std::cmp::Reverse(weight(&items[at])));
+    let done = sys::each(items.len(), jobs, |at, buffer: &mut Vec<u8>| {
+        work(&items[order[at]], buffer)
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done: Vec<_> = order.into_iter().zip(done).collect();
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }
