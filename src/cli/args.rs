@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::convert::Convert;
 use super::fsimg::ImageOptions;
+use super::limits::ArchiveLimits;
 use super::mirror::Mirror;
 use super::publish::Publish;
 use super::pull::Pull;
@@ -324,20 +325,6 @@ pub(crate) struct ReadArchive {
     pub(crate) from: Option<distro_fetch::archive::Format>,
     #[command(flatten)]
     pub(crate) limits: ArchiveLimits,
-}
-
-/// Where archives end, whatever they say.
-#[derive(Args, Debug, Default)]
-pub(crate) struct ArchiveLimits {
-    /// Stop at so many decompressed bytes
-    #[arg(long = "max-bytes", value_name = "BYTES", value_parser = distro_fetch::base::parse_bytes)]
-    pub(crate) bytes: Option<u64>,
-    /// Stop at so many entries
-    #[arg(long = "max-entries", value_name = "N")]
-    pub(crate) entries: Option<u64>,
-    /// Stop at paths of so many directories, one in the other
-    #[arg(long = "max-depth", value_name = "N")]
-    pub(crate) depth: Option<usize>,
 }
 
 #[derive(Args, Debug)]

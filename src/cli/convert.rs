@@ -15,13 +15,14 @@ use distro_fetch::oci::{Carrier, ImageReference, Platform, Pulled};
 use distro_fetch::rootfs::{DiskFile, LocalDisk, Source, Spelled};
 use serde_json::json;
 
-use super::args::{self, Ensure, Form, Grow, Tree};
+use super::args::{Ensure, Form, Grow, Tree};
 use super::context::Context;
 use super::convert_tree::{self, Job, Made};
 use super::disk::{self, Sizes};
 use super::ensure;
 use super::fsimg::{ImageOptions, System};
 use super::hints::Usage;
+use super::limits::ArchiveLimits;
 use super::output;
 use super::progress::Reporter;
 use super::pull::PullWhen;
@@ -57,7 +58,7 @@ pub(crate) struct Convert {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    limits: args::ArchiveLimits,
+    limits: ArchiveLimits,
     /// EROFS of a container image: one image for each layer, one that merges them, and a VMDK
     /// descriptor that makes one disk of all; OUT is a directory
     #[arg(long)]

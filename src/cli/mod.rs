@@ -17,6 +17,7 @@ mod fsimg;
 mod generate;
 mod hints;
 mod images;
+mod limits;
 mod list;
 mod mirror;
 mod namespace;

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use distro_fetch::archive::{Format, Limits};
+use distro_fetch::archive::Format;
 use distro_fetch::rootfs::{Unpacker, format_of};
 use distro_fetch::tree::{Devices, IdMap, Loss, Owners, Policy, Replace, Report};
 use distro_fetch::{Error, sys};
 
-use super::args::{ArchiveLimits, DevicePolicy, MapOwner, ReadArchive, Tree, Unpack};
+use super::args::{DevicePolicy, MapOwner, ReadArchive, Tree, Unpack};
 use super::context::Context;
 use super::hints::Usage;
 use super::namespace;
@@ -56,18 +56,6 @@ pub(super) fn open(path: &Path, read: &ReadArchive) -> Result<(File, Format, Str
         None => format_of(&mut file, &name)?,
     };
     Ok((file, format, name))
-}
-
-impl ArchiveLimits {
-    pub(crate) fn limits(&self) -> Limits {
-        let limits = Limits::default();
-        Limits {
-            bytes: self.bytes.unwrap_or(limits.bytes),
-            entries: self.entries.unwrap_or(limits.entries),
-            depth: self.depth.unwrap_or(limits.depth),
-            ..limits
-        }
-    }
 }
 
 /// What of an archive is kept.
