@@ -137,6 +137,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
              or update the catalog"
                 .to_owned(),
         ),
+        // A file of this machine: what to do is what the message says.
+        Kind::Integrity if error.path().is_some() => {}
         Kind::Integrity => hints.push(
             "nothing was kept. If a proxy or mirror may be at fault, try another with --mirror URL"
                 .to_owned(),
