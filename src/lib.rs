@@ -23,7 +23,7 @@ pub mod event;
 pub mod fetch;
 #[cfg(feature = "fsimg")]
 pub mod fsimg;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "unpack"))]
 pub mod io;
 #[cfg(feature = "mirror")]
 pub mod mirror;

@@ -56,6 +56,25 @@ debian() {
         --include=linux-image-cloud-amd64,vim,git,python3,locales,openssh-server,cloud-init,tcpdump,perl bookworm "$1"
 }
 
+# rootfs: sets $tar, the root file system that is measured with: $TAR, or one that is made once.
+rootfs() {
+    if [ -n "${TAR:-}" ]; then
+        tar=$(realpath "$TAR")
+    else
+        once rootfs.tar debian
+        tar=$work/rootfs.tar
+    fi
+}
+
+# wants WORD …: whether any of them is in $only.
+wants() {
+    local word
+    for word in "$@"; do
+        [[ $only == *" $word "* ]] && return
+    done
+    return 1
+}
+
 # six TAR LAYOUT: an OCI layout of six gzip layers, as nearly all layers are: the tree in five parts, and one that changes
 # and removes some of it. The name of the image is `six`.
 six() {

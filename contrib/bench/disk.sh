@@ -25,7 +25,6 @@ trap 'rm -rf "$scratch" "$work"/turn.*' EXIT
 cargo build --release --quiet --locked
 bin=$PWD/target/release/distro-fetch
 
-wants() { [[ $only == *" $1 "* ]]; }
 # A GUID partition table, and one partition with the tree in an ext4 file system.
 disk() {
     local tree=$work/tree.part
@@ -38,12 +37,7 @@ disk() {
 }
 image() { qemu-img convert -f raw -O qcow2 "${@:1:$#-1}" "$raw" "${!#}"; }
 
-if [ -n "${TAR:-}" ]; then
-    tar=$(realpath "$TAR")
-else
-    once rootfs.tar debian
-    tar=$work/rootfs.tar
-fi
+rootfs
 raw=$work/$(stat -c '%s-%Y' "$tar").raw
 once "${raw##*/}" disk
 for kind in zlib zstd; do

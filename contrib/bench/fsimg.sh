@@ -33,12 +33,7 @@ trap 'chmod -R u+rwX "$scratch"; rm -rf "$scratch"' EXIT
 cargo build --release --quiet --locked
 bin=$PWD/target/release/distro-fetch
 
-if [ -n "${TAR:-}" ]; then
-    tar=$(realpath "$TAR")
-else
-    once rootfs.tar debian
-    tar=$work/rootfs.tar
-fi
+rootfs
 pack() { "${@:1:$#-1}" >"${!#}"; }
 name=$(stat -c '%s-%Y' "$tar")
 image=$work/$name.oci
@@ -98,7 +93,6 @@ against() {
 expect() {
     [ "$("$bin" digest "$2")" = "$1" ] || { echo "${2##*/} has another tree" >&2; exit 1; }
 }
-wants() { [[ $only == *" $1 "* ]]; }
 
 echo "machine: $(nproc) cores, $(stat -f -c %T "$scratch") at \$SCRATCH, load $(load); $(mke2fs -V 2>&1 | head -n 1); $("$mkfs" --version | head -n 1); $(umoci --version | head -n 1)"
 echo "image: 6 layers, $(($(du -sb "$image" | cut -f1) / 1000000)) MB of gzip; tar: $(($(stat -c %s "$tar") / 1000000)) MB, $(tar -tf "$tar" | wc -l) entries; medians of $runs turns"

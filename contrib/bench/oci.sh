@@ -30,12 +30,7 @@ trap cleanup EXIT
 cargo build --release --quiet --locked
 bin=$PWD/target/release/distro-fetch
 
-if [ -n "${TAR:-}" ]; then
-    tar=$(realpath "$TAR")
-else
-    once rootfs.tar debian
-    tar=$work/rootfs.tar
-fi
+rootfs
 
 image=$work/$(stat -c '%s-%Y' "$tar").oci
 once "${image##*/}" six "$tar"

@@ -32,21 +32,9 @@ bin=$PWD/target/release/distro-fetch
 
 # The archives are made once. pack COMMAND … FILE: what it says goes to FILE.
 pack() { "${@:1:$#-1}" >"${!#}"; }
-if [ -n "${TAR:-}" ]; then
-    tar=$(realpath "$TAR")
-else
-    once rootfs.tar debian
-    tar=$work/rootfs.tar
-fi
+rootfs
 # Cached by what they are made of: another TAR makes others. Only those that are asked for: xz takes
 # minutes.
-wants() {
-    local word
-    for word in "$@"; do
-        [[ $only == *" $word "* ]] && return
-    done
-    return 1
-}
 name=$(stat -c '%s-%Y' "$tar")
 ! wants xz memory ensure || once "$name.xz" pack xz -T1 -6 -c "$tar"
 ! wants multi memory || once "$name.multi.xz" pack xz -T0 -6 --block-size=24MiB -c "$tar"

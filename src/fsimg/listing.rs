@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::base::Digest;
+use crate::io::HashWriter;
 use crate::tree::{Thing, Tree};
 
 /// Writes a line for each name of a tree, in the order of the paths' bytes: type, mode, owners,
@@ -62,23 +61,10 @@ pub fn list(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
 
 /// The SHA-256 of the list: of everything but what is in files.
 pub(super) fn digest(tree: &Tree) -> Digest {
-    let mut hash = Hash(Sha256::new());
+    let mut hash = HashWriter::new(io::sink());
     // Hashing has no errors.
     let _ = list(tree, &mut hash);
-    Digest::from_bytes(hash.0.finalize().into())
-}
-
-struct Hash(Sha256);
-
-impl Write for Hash {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    hash.finish()
 }
 
 fn shown(bytes: &[u8]) -> String {

@@ -5,8 +5,6 @@ use std::io::{self, Read, Seek, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
-
 use super::ledger::{Kept, Ledger};
 use super::place::Place;
 use crate::base::{Digest, Timestamp};
@@ -313,29 +311,18 @@ impl Shelf {
     /// What a file is, whoever made it; `None` if there is none.
     pub(super) fn hash(&self, place: &Place) -> Result<Option<Kept>> {
         let path = self.path(place);
-        let read = || -> io::Result<Kept> {
-            let mut file = sys::open_regular(&path)?;
-            let mut hash = Sha256::new();
-            let mut block = vec![0; BLOCK];
-            loop {
-                let read = file.read(&mut block)?;
-                if read == 0 {
-                    break;
-                }
-                hash.update(&block[..read]);
-            }
-            let stamp = Stamp::of(&file)?;
-            Ok(Kept {
-                sha256: Digest::from_bytes(hash.finalize().into()),
-                size: stamp.size,
-                mtime: stamp.mtime,
-            })
+        let cannot = |error| Error::local("cannot read", &path, error);
+        let file = match sys::open_regular(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(cannot)?,
         };
-        match read() {
-            Ok(kept) => Ok(Some(kept)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::local("cannot read", path, error)),
-        }
+        let sha256 = crate::io::hash(&file, cannot, |_| Ok(()))?;
+        let stamp = Stamp::of(&file).map_err(cannot)?;
+        Ok(Some(Kept {
+            sha256,
+            size: stamp.size,
+            mtime: stamp.mtime,
+        }))
     }
 
     /// The first bytes of a file: so many, or all.
@@ -409,6 +396,3 @@ fn moment(time: Timestamp) -> std::time::SystemTime {
 const OWN: &str = ".distro-fetch";
 const LEDGER: &str = "mirror.json";
 const LOCK: &str = "mirror.lock";
-
-/// Bytes that are read and hashed at once.
-const BLOCK: usize = 256 << 10;

@@ -50,24 +50,12 @@ impl Blob {
     ///
     /// # Errors
     /// [`Kind::Integrity`] if it is something else; [`Kind::Local`] if it cannot be read.
-    pub fn check(&self, mut tell: impl FnMut(u64) -> Result<()>) -> Result<()> {
+    pub fn check(&self, tell: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let Some(expected) = self.digest else {
             return Ok(());
         };
-        let mut hash = Sha256::new();
-        let mut window = self.open();
-        let mut buffer = vec![0; BLOCK];
-        let mut read = 0;
-        loop {
-            let n = window.read(&mut buffer).map_err(|it| self.unreadable(it))?;
-            if n == 0 {
-                break;
-            }
-            hash.update(&buffer[..n]);
-            read += n as u64;
-            tell(read)?;
-        }
-        self.judge(expected, Digest::from_bytes(hash.finalize().into()))
+        let actual = crate::io::hash(self.open(), |it| self.unreadable(it), tell)?;
+        self.judge(expected, actual)
     }
 
     /// All of it, checked; it must not be more than so many bytes.
@@ -212,6 +200,3 @@ fn whole(file: File, name: &str) -> Result<Window> {
 
 /// OCI image specification 1.1, "Image Layout".
 pub(super) const BLOBS: &str = "blobs/sha256/";
-
-/// Bytes that are read and hashed at once.
-const BLOCK: usize = 256 << 10;

@@ -1,11 +1,10 @@
 //! From any source to the image of a file system.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::source::{Opening, Source};
 use crate::archive::Time;
@@ -146,7 +145,13 @@ impl Source {
             let there = there.filter(|it| it.metadata().is_ok_and(|it| it.len() == made.size));
             let tell = || opening.tell("", 0, None);
             let same = match there {
-                Some(file) => hash(&file, tell)? == hash(draft.file(), tell)?,
+                Some(file) => {
+                    let ours = match made.sha256 {
+                        Some(known) => known,
+                        None => hash(draft.file(), tell)?,
+                    };
+                    hash(&file, tell)? == ours
+                }
                 None => false,
             };
             return if same {
@@ -164,17 +169,5 @@ impl Source {
 pub(super) fn hash(mut file: &File, mut tell: impl FnMut() -> Result<()>) -> Result<Digest> {
     let cannot = |error| Error::new(Kind::Local, "cannot read what was made").with_source(error);
     file.rewind().map_err(cannot)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let n = file.read(&mut buffer).map_err(cannot)?;
-        if n == 0 {
-            return Ok(Digest::from_bytes(hash.finalize().into()));
-        }
-        hash.update(&buffer[..n]);
-        tell()?;
-    }
+    crate::io::hash(file, cannot, |_| tell())
 }
-
-/// Bytes that are hashed between two looks at the observer.
-const BUFFER: usize = 1 << 20;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use distro_fetch::Digest;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use crate::chance::noise;
 #[cfg(feature = "cli")]
 pub(crate) use crate::shared::shared;
 
@@ -87,20 +88,6 @@ pub(crate) fn image(name: &str, url: &str, bytes: &[u8]) -> serde_json::Value {
 
 pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(bytes).into())
-}
-
-/// Bytes that no compression and no accident makes.
-pub(crate) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {

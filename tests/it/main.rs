@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // a panic is a failed test
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)] // the fences are around src
 
+#[cfg(any(feature = "fetch", feature = "unpack"))]
+mod chance;
 #[cfg(feature = "fetch")]
 mod harness;
 #[cfg(feature = "fetch")]

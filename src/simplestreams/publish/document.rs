@@ -6,11 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
-use super::hash::digest;
 use crate::base::Digest;
 use crate::error::{Error, Result};
+use crate::io::HashWriter;
 use crate::sys::{self, Beneath, Draft, FileKind, Node, Overwrite};
 
 /// Reads a regular file below a folder; `None` if there is none of this name. A link is an error,
@@ -94,41 +92,26 @@ pub(super) fn digest_at(folder: impl AsFd, path: &str) -> io::Result<Option<Dige
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    let mut hasher = Hasher(Sha256::new(), io::sink());
-    io::copy(&mut file, &mut hasher)?;
-    Ok(Some(digest(hasher.0)))
+    let mut hash = HashWriter::new(io::sink());
+    io::copy(&mut file, &mut hash)?;
+    Ok(Some(hash.finish()))
 }
 
 fn digest_of(
     out: &mut impl Write,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<Digest> {
-    let mut hasher = Hasher(Sha256::new(), out);
-    let mut buffer = BufWriter::new(&mut hasher);
+    let mut hash = HashWriter::new(out);
+    let mut buffer = BufWriter::new(&mut hash);
     content(&mut buffer)?;
     buffer.flush()?;
     drop(buffer);
-    Ok(digest(hasher.0))
+    Ok(hash.finish())
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
     match sys::mount_error(&error) {
         Some(state) => Error::local(&format!("{state}: cannot write"), path, error),
         None => Error::local("cannot write", path, error),
-    }
-}
-
-/// Hashes what it passes on.
-struct Hasher<W>(Sha256, W);
-
-impl<W: Write> Write for Hasher<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.1.write(bytes)?;
-        self.0.update(&bytes[..n]);
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.1.flush()
     }
 }

@@ -9,6 +9,7 @@ use distro_fetch::archive::{Entry, Format, Limits};
 
 use super::corpus::files;
 use super::kit::{Header, Listed, Tar, decode, list};
+use crate::chance::Random;
 use crate::shared::shared;
 
 /// Where a judge reads otherwise, and why we do not follow.
@@ -60,13 +61,8 @@ fn the_corpus_lists_as_elsewhere() {
 /// tar lists.
 #[test]
 fn changed_headers_list_as_elsewhere() {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
+    let mut chance = Random::new();
+    let mut random = |below| chance.below(below);
     let mut cases = Vec::new();
     for nth in 0..300 {
         let make = [Header::new, Header::gnu, Header::v7][random(3)];

@@ -6,18 +6,9 @@ use std::time::{Duration, Instant};
 use distro_fetch::archive::{Format, Limits, Reader};
 
 use super::kit::{Header, Tar, compressed, decode, read};
-
-/// Marsaglia's xorshift.
-struct Random(u64);
+use crate::chance::Random;
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % end as u64).unwrap()
-    }
-
     fn byte(&mut self) -> u8 {
         // Bytes that mean something, mostly.
         let telling = b"\0 01379=\n,./-+xgLKSVD\x7f\x80\xff";

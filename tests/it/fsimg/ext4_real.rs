@@ -2,24 +2,16 @@
 
 use std::path::Path;
 
-use distro_fetch::archive::Limits;
-use distro_fetch::event::Silent;
 use distro_fetch::fsimg::ext4::Options;
-use distro_fetch::rootfs::{Opening, Source, Spelled};
+use distro_fetch::rootfs::{Source, Spelled};
 
 use super::ext4::check;
-use super::kit::Bench;
+use super::kit::{Bench, opening};
 use crate::shared::shared;
 
 fn convert(bench: &Bench, source: &str) {
     let spool = std::env::temp_dir();
-    let opening = Opening {
-        platform: None,
-        format: None,
-        spool: &spool,
-        limits: Limits::default(),
-        observer: &Silent,
-    };
+    let opening = opening(&spool);
     let spelled = Spelled::parse(source).unwrap();
     let tree = Source::open(&spelled, opening)
         .unwrap()

@@ -10,6 +10,8 @@ use distro_fetch::archive::{Device, Limits, Time};
 use distro_fetch::sys;
 use distro_fetch::tree::{Dress, Grower, NodeId, Piece, Thing, Tree};
 
+pub(super) use crate::chance::noise;
+
 /// A directory that goes with its value.
 pub(super) struct Scratch(pub(super) PathBuf);
 
@@ -273,17 +275,3 @@ pub(super) const ACL: &[u8] = &[
     2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0, 4, 0, 4, 0, 255, 255,
     255, 255, 0x10, 0, 4, 0, 255, 255, 255, 255, 0x20, 0, 4, 0, 255, 255, 255, 255,
 ];
-
-/// Bytes that no accident makes.
-pub(super) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}

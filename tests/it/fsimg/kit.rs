@@ -48,6 +48,18 @@ impl Bench {
     }
 }
 
+/// An opening without wishes.
+#[cfg(feature = "fetch")]
+pub(crate) fn opening(spool: &Path) -> distro_fetch::rootfs::Opening<'_> {
+    distro_fetch::rootfs::Opening {
+        platform: None,
+        format: None,
+        spool,
+        limits: Limits::default(),
+        observer: &Silent,
+    }
+}
+
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);

@@ -6,13 +6,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use distro_fetch::archive::Limits;
 use distro_fetch::cache::{Cache, PruneOptions};
-use distro_fetch::event::Silent;
 use distro_fetch::fsimg::erofs::Options;
-use distro_fetch::rootfs::{Opening, Shelf, Source, Spelled};
+use distro_fetch::rootfs::{Shelf, Source, Spelled};
 
 use super::grove::Scratch;
+use super::kit::opening;
 use crate::layouts::kit::Maker;
 
 const BASE: &[&str] = &[
@@ -35,13 +34,7 @@ const LOWER: &[&str] = &["h etc/b->etc/a"];
 
 fn make(source: &Path, target: &Path, shelf: Option<&Shelf>) -> BTreeMap<String, Vec<u8>> {
     let spool = std::env::temp_dir();
-    let opening = Opening {
-        platform: None,
-        format: None,
-        spool: &spool,
-        limits: Limits::default(),
-        observer: &Silent,
-    };
+    let opening = opening(&spool);
     let source = Spelled::parse(source.to_str().unwrap()).unwrap();
     let source = Source::open(&source, opening).unwrap();
     let paths = source.to_layered(target, &Options::default(), shelf, opening);

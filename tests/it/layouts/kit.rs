@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use distro_fetch::archive::Limits;
 use distro_fetch::event::Silent;
 use distro_fetch::oci::{Image, Loader, Platform};
-use distro_fetch::rootfs::{Opening, Source, Spelled};
+use distro_fetch::rootfs::{Source, Spelled};
 use distro_fetch::tree::Tree;
 use distro_fetch::{Error, Result, sys};
 use serde_json::{Value, json};
 
+pub(super) use crate::fsimg::kit::opening;
 pub(super) use crate::harness::sha256;
 pub(super) use crate::layers::kit::{tar, words};
 
@@ -157,17 +157,6 @@ pub(super) fn host() -> String {
 pub(super) fn tree_of(image: &Image) -> Result<Tree> {
     let spool = std::env::temp_dir();
     Ok(Loader::new(&spool, &Silent).tree(image)?.tree)
-}
-
-/// An opening without wishes.
-pub(super) fn opening(spool: &Path) -> Opening<'_> {
-    Opening {
-        platform: None,
-        format: None,
-        spool,
-        limits: Limits::default(),
-        observer: &Silent,
-    }
 }
 
 /// Opens a source as a user spells it.

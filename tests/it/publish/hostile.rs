@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::kit::{PLACE, SERIAL, SPLIT, Yard, gzip, options, tar, xz};
+use crate::chance::Random;
 
 #[test]
 fn no_link_leads_out_of_the_tree() {
@@ -116,13 +117,8 @@ fn metadata_that_means_harm_is_a_warning() {
 #[test]
 fn bent_metadata_is_never_a_surprise() {
     let good = super::kit::yaml("  codename: &c 'noble'\n  version: *c\ntemplates: {a: [b, c]}\n");
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
+    let mut chance = Random::new();
+    let mut random = |below| chance.below(below);
     let yard = Yard::new();
     let words: Vec<&[u8]> = vec![
         b"&a ",

@@ -11,6 +11,7 @@ use distro_fetch::{Kind, Result};
 
 use super::super::grove::{ACL, Grove, Scratch, noise};
 use super::{judge, write};
+use crate::chance::Random;
 use crate::shared::shared;
 
 const ROOT: NodeId = NodeId::ROOT;
@@ -99,13 +100,8 @@ fn other_bytes_are_another_tree_or_an_error() {
     let image = small();
     assert!(open(&image, tight()).is_ok());
     let mut refused = 0;
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
+    let mut chance = Random::new();
+    let mut random = |below| chance.below(below);
     // What follows the metadata is content.
     let end = image.len() - 3 * 4096;
     for round in 0..20_000 {

@@ -2,26 +2,16 @@
 
 use std::path::Path;
 
-use distro_fetch::archive::Limits;
 use distro_fetch::event::Silent;
 use distro_fetch::fsimg::erofs::{self, Options};
 use distro_fetch::oci::Loader;
-use distro_fetch::rootfs::{Opening, Source, Spelled};
+use distro_fetch::rootfs::{Source, Spelled};
 use distro_fetch::tree::{Layer, Tree};
 
 use super::super::grove::Scratch;
+use super::super::kit::opening;
 use super::{check, judge, read};
 use crate::shared::shared;
-
-fn opening(spool: &Path) -> Opening<'_> {
-    Opening {
-        platform: None,
-        format: None,
-        spool,
-        limits: Limits::default(),
-        observer: &Silent,
-    }
-}
 
 fn open(text: &str) -> (Source, Tree) {
     let spool = std::env::temp_dir();
